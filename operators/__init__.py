@@ -1,0 +1,1 @@
+from rxchain.operators._map import map

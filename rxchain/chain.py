@@ -1,0 +1,386 @@
+"""Chains: steps composed in a row, as a value.
+
+A chain is immutable, compares by what it is made of, and holds no state: each run makes its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from typing import IO, TYPE_CHECKING, Any, Never, TypeAlias, TypeVar, overload
+
+from rxchain.engine import Atom, Label, Operator, name_of, shorten, takes
+from rxchain.errors import CompositionError
+from rxchain.node import ChainNode
+from rxchain.runners import Execution, OnError, is_observable, on_observable
+from rxchain.types import AnyIterable, In_contra, Out_co, T, U
+
+if TYPE_CHECKING:
+    from reactivex import Observable
+
+T0 = TypeVar("T0")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+T5 = TypeVar("T5")
+T6 = TypeVar("T6")
+T7 = TypeVar("T7")
+T8 = TypeVar("T8")
+T9 = TypeVar("T9")
+T10 = TypeVar("T10")
+T11 = TypeVar("T11")
+T12 = TypeVar("T12")
+
+AnyStep: TypeAlias = Operator[T, U] | Callable[[T], AsyncIterator[U] | Iterator[U] | Awaitable[U] | U]
+"""What may stand in a chain: an operator, or a function of one item: plain, async, or a generator of either kind."""
+
+MYPY = False
+if MYPY:  # mypy finds no answer for `Awaitable[U] | U`: there, what it cannot infer is a chain of Any to Any
+    Uninferred: TypeAlias = Any
+else:
+    Uninferred: TypeAlias = Never  # pyright: ignore[reportRedeclaration]
+
+
+class Chain(Operator[In_contra, Out_co]):
+    """Steps in a row: each item goes through all of them before the next is taken.
+
+    A step is an operator, another chain, or a function of one item. A plain function becomes a node named after it; an
+    async one is awaited; a generator passes on each item that it yields.
+
+    >>> from rxchain import Chain, operators as ops
+    >>> chain = Chain(str.strip, ops.filter(bool), int, name="numbers")
+    Traceback (most recent call last):
+    ...
+    rxchain.errors.CompositionError: a class is no step: it would be called as a function of the item; say so
+        Chain(int)  # incorrect
+        Chain(ops.map(int))  # correct
+    >>> chain = Chain(str.strip, ops.filter(bool), ops.map(int), name="numbers")
+    >>> list(chain.iterate([" 1", "", "2 "]))
+    [1, 2]
+
+    Raises:
+        CompositionError: a step is not what it must be. Nothing has run then.
+    """
+
+    __slots__ = ("__weakref__", "_execution", "name", "steps")
+
+    name: str | None
+    """The chain's name, in error notes and drawings."""
+    steps: tuple[Operator[Any, Any], ...]
+    """The steps as they were given; unnamed chains among them are taken apart, so that composing is associative."""
+
+    @overload
+    def __init__(self, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T1], s1: AnyStep[T0, T1], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T2], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T3], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T4], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T5], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T6], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T7], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T8], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T9], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T10], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], s10: AnyStep[T9, T10], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T11], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], s10: AnyStep[T9, T10], s11: AnyStep[T10, T11], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[T0, T12], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], s10: AnyStep[T9, T10], s11: AnyStep[T10, T11], s12: AnyStep[T11, T12], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self: Chain[Any, Any], *steps: Uninferred, name: str | None = None) -> None: ...
+    @overload
+    def __init__(
+        self: Chain[Any, Any],
+        s1: AnyStep[Any, Any],
+        s2: AnyStep[Any, Any],
+        s3: AnyStep[Any, Any],
+        s4: AnyStep[Any, Any],
+        s5: AnyStep[Any, Any],
+        s6: AnyStep[Any, Any],
+        s7: AnyStep[Any, Any],
+        s8: AnyStep[Any, Any],
+        s9: AnyStep[Any, Any],
+        s10: AnyStep[Any, Any],
+        s11: AnyStep[Any, Any],
+        s12: AnyStep[Any, Any],
+        s13: AnyStep[Any, Any],
+        /,
+        *steps: AnyStep[Any, Any],
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(self, *steps: Any, name: str | None = None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise CompositionError(f"a chain's name is a string, got {shorten(name)}")
+        taken: list[Operator[Any, Any]] = []
+        for step in steps:
+            if type(step) is Chain and step.name is None:
+                taken += step.steps
+            else:
+                taken.append(step if isinstance(step, Operator) else _as_node(step))
+        self.steps = tuple(taken)
+        self.name = name
+        self._execution: Execution | None = None
+
+    # --- as a value
+
+    def __repr__(self) -> str:
+        inside = [step.name if isinstance(step, ChainNode) else repr(step) for step in self.steps]
+        if self.name is not None:
+            inside.append(f"name={self.name!r}")
+        return f"Chain({', '.join(inside)})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Chain):
+            return NotImplemented
+        return self.name == other.name and self.steps == other.steps
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.steps))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Operator[Any, Any]]:
+        return iter(self.steps)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Operator[Any, Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> Chain[Any, Any]: ...
+    def __getitem__(self, key: int | str | slice) -> Operator[Any, Any]:
+        """A step by position or by name, or a chain of some of the steps."""
+        if isinstance(key, slice):
+            return Chain(*self.steps[key], name=self.name)
+        if isinstance(key, str):
+            for step in self.steps:
+                if _name_of_step(step) == key:
+                    return step
+            known = ", ".join(repr(_name_of_step(step)) for step in self.steps)
+            raise KeyError(f"no step called {key!r}; there are {known}")
+        return self.steps[key]
+
+    # --- running
+
+    @property
+    def execution(self) -> Execution:
+        """What runs this chain; made when first asked for."""
+        if self._execution is None:
+            atoms, names = _flat(self.steps)
+            self._execution = Execution(atoms, Label(self.name, tuple(names)))
+        return self._execution
+
+    def run(self, item: In_contra) -> Coroutine[Any, Any, Out_co]:
+        """Run the chain over one item; exactly one result.
+
+        Raises:
+            NoResult: the item was dropped on its way.
+            ManyResults: a second result came. Nothing that the item had done so far is undone.
+        """
+        return (self._execution or self.execution).run(item)
+
+    def run_sync(self, item: In_contra) -> Out_co:
+        """The same from synchronous code.
+
+        No event loop takes part where every step is synchronous; otherwise one runs in a thread of its own, also when
+        the caller is itself inside a running loop (which is blocked meanwhile).
+        """
+        return (self._execution or self.execution).run_sync(item)  # type: ignore[no-any-return]
+
+    def stream(
+        self, source: AnyIterable[In_contra], *, on_error: OnError | None = None
+    ) -> AsyncGenerator[Out_co, None]:
+        """Run the chain over *source*, an iterable or async iterable, as its results are asked for.
+
+        The chain owns *source*: it is closed, if it can be, at the end, an early end, a failure, and when the returned
+        generator is closed, cancelled or collected. A chain that never suspends lets the event loop run every 5 ms.
+
+        Args:
+            on_error: is told of each item that fails; the others go on. Without it the first failure ends the stream.
+        """
+        return self.execution.stream(source, on_error)
+
+    def iterate(self, source: AnyIterable[In_contra], *, on_error: OnError | None = None) -> Generator[Out_co, None, None]:
+        """The same from synchronous code.
+
+        No event loop takes part where every step is synchronous; otherwise one runs in a thread of its own, which takes
+        from *source* too, and ends with the iteration.
+        """
+        return self.execution.iterate(source, on_error)
+
+    def collect(
+        self, source: AnyIterable[In_contra], *, on_error: OnError | None = None
+    ) -> Coroutine[Any, Any, list[Out_co]]:
+        """Run the chain over all of *source*; the results in a list."""
+        return self.execution.collect(source, on_error)
+
+    def __call__(self, source: Observable[Any], /) -> Observable[Any]:
+        """Apply the chain to a reactivex Observable, as ``source.pipe(chain)`` does.
+
+        Items pass on the thread that emits them; nothing is buffered.
+
+        Raises:
+            CompositionError: *source* is no Observable, or a step is asynchronous.
+        """
+        if not is_observable(source):
+            raise CompositionError(
+                f"a chain is applied to an Observable, got {type(source).__name__}: {shorten(source)}\n"
+                f"    chain({shorten(source, 30)})  # incorrect\n"
+                f"    await chain.run({shorten(source, 30)})  # correct; or chain.run_sync(...)"
+            )
+        return on_observable(source, self.execution)
+
+    # --- looking at it
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a step needs an event loop."""
+        return self.execution.plan.asynchronous
+
+    def program(self) -> str:
+        """The Python program that the chain is compiled to."""
+        return self.execution.program_text()
+
+    def explain(self, file: IO[str] | None = None) -> None:
+        """Print the program that the chain is compiled to, with the reason for each step that stayed a call."""
+        print(self.execution.explanation(), file=file)
+
+    def to_mermaid(self) -> str:
+        """Draw the chain: a Mermaid flowchart."""
+        return "\n".join(["flowchart LR", *_drawn(self, "s", "    ")[0]]) + "\n"
+
+
+pipe = Chain
+"""``pipe(a, b, c)`` is ``Chain(a, b, c)``."""
+
+Operator.composed = Chain
+
+
+def _flat(steps: Iterable[Operator[Any, Any]]) -> tuple[list[Atom], list[str]]:
+    """The operators of nested chains in a row, and their names: ``pricing/tax`` for those of a named chain."""
+    atoms: list[Atom] = []
+    names: list[str] = []
+    for step in steps:
+        if isinstance(step, Chain):
+            inner, inner_names = _flat(step.steps)
+            atoms += inner
+            names += [f"{step.name}/{name}" for name in inner_names] if step.name is not None else inner_names
+        elif isinstance(step, Atom):
+            atoms.append(step)
+            names.append(step.name)
+    return atoms, names
+
+
+def _name_of_step(step: Operator[Any, Any]) -> str:
+    return (step.name if isinstance(step, (Atom, Chain)) else None) or repr(step)
+
+
+def _drawn(chain: Chain[Any, Any], prefix: str, indent: str) -> tuple[list[str], str, str]:
+    """The lines that draw *chain*, its first and its last box."""
+    lines: list[str] = []
+    first = last = ""
+    for i, step in enumerate(chain.steps):
+        box = f"{prefix}{i}"
+        if isinstance(step, Chain):
+            inner, entry, leave = _drawn(step, f"{box}_", indent + "    ")
+            if not entry:
+                continue
+            lines += [f'{indent}subgraph {box}["{_quoted(_name_of_step(step))}"]', *inner, f"{indent}end"]
+        else:
+            shape = '(["{}"])' if isinstance(step, ChainNode) else '["{}"]'
+            text = step.name if isinstance(step, ChainNode) else repr(step)
+            lines.append(f"{indent}{box}{shape.format(_quoted(text))}")
+            entry = leave = box
+        if last:
+            lines.append(f"{indent}{last} --> {entry}")
+        first, last = first or entry, leave
+    return lines, first, last
+
+
+def _quoted(text: str) -> str:
+    return text.replace('"', "#quot;").replace("\n", " ")
+
+
+def _as_node(step: Any) -> ChainNode[Any, Any, Any]:
+    """A node of a plain function; or an error that says what is wrong with it."""
+    if callable(step) and not isinstance(step, type) and not hasattr(step, "__rxchain_definition__") and takes(step, 1):
+        return ChainNode(step)
+    raise CompositionError(_wrong_step(step))
+
+
+def _wrong_step(step: Any) -> str:
+    if isinstance(step, type):
+        name = step.__name__
+        return (
+            f"a class is no step: it would be called as a function of the item; say so\n"
+            f"    Chain({name})  # incorrect\n"
+            f"    Chain(ops.map({name}))  # correct"
+        )
+    if hasattr(step, "__rxchain_definition__"):
+        name = name_of(step)
+        signature = step.__rxchain_definition__.signature.replace(return_annotation=inspect.Signature.empty)
+        return (
+            f"{name} is an operator that has not been called\n"
+            f"    Chain({name})  # incorrect\n"
+            f"    Chain({name}(...))  # correct: {name}{signature}"
+        )
+    if inspect.iscoroutine(step):
+        name = step.__name__
+        step.close()
+        return (
+            f"a coroutine is no step: {name} was called instead of passed\n"
+            f"    Chain({name}(...))  # incorrect\n"
+            f"    Chain({name})  # correct"
+        )
+    if inspect.isgenerator(step) or inspect.isasyncgen(step):
+        name = step.__name__
+        return (
+            f"a generator is no step: {name} was called instead of passed\n"
+            f"    Chain({name}(...))  # incorrect\n"
+            f"    Chain({name})  # correct"
+        )
+    if callable(step):
+        name = name_of(step)
+        try:
+            signature = str(inspect.signature(step))
+        except (TypeError, ValueError):
+            signature = "(...)"
+        return (
+            f"a step is called with one item, and {name!r} does not take that: {name}{signature}\n"
+            f"    Chain({name})  # incorrect\n"
+            f"    Chain(ops.starmap({name}))  # correct if the item is a tuple of its arguments;"
+            f" or Chain(lambda item: {name}(...))"
+        )
+    if is_observable(step):
+        return (
+            "an Observable is no step but where items come from\n"
+            "    Chain(observable, ...)  # incorrect\n"
+            "    observable.pipe(Chain(...))  # correct"
+        )
+    text = shorten(step, 40)
+    return (
+        f"a step is an operator or a function of one item, got {type(step).__name__}: {text}\n"
+        f"    Chain({text})  # incorrect\n"
+        f"    Chain(function)  # correct; to start with a value: ops.start_with({text})"
+    )

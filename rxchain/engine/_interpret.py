@@ -1,0 +1,141 @@
+"""The reference interpreter: the generators nested as they stand. Slow, and obviously right.
+
+The compiled program must do what this does, always; the property tests hold it to that.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, closing
+from typing import Any
+
+from rxchain.engine._failure import Label, note
+from rxchain.engine._operator import Atom, StopStream
+from rxchain.engine._support import aclose, close
+
+OnError = Callable[[Exception, int, object, object], Awaitable[None]]
+"""What is told of a failed item: the error, the step's number, the source's item, the value that entered the step."""
+
+
+async def interpret(
+    operators: list[Atom],
+    source: Any,
+    label: Label,
+    on_error: OnError | None = None,
+    *,
+    first: int = 0,
+) -> AsyncGenerator[Any, None]:
+    """Run *operators*, the chain's from number *first* on, over *source*."""
+    count = next((i for i, op in enumerate(operators) if op.definition.syntax.over), len(operators))
+    inner = _interpret_steps(operators[:count], source, label, on_error, first)
+    if count < len(operators):
+        over = operators[count].definition.open(operators[count].values).step
+        whole = noting(over(inner), label, first + count)
+        inner = interpret(operators[count + 1 :], whole, label, on_error, first=first + count + 1)
+    async with aclosing(inner):
+        async for item in inner:
+            yield item
+
+
+async def noting(generator: AsyncIterator[Any], label: Label, step: int) -> AsyncGenerator[Any, None]:
+    """An operator over the whole stream, its errors noted."""
+    try:
+        async for item in generator:
+            yield item
+    except Exception as error:
+        if not hasattr(error, "__notes__"):
+            note(error, label, step, None, has_value=False)
+        raise
+    finally:
+        await aclose(generator)
+
+
+async def _interpret_steps(
+    operators: list[Atom], source: Any, label: Label, on_error: OnError | None, first: int
+) -> AsyncGenerator[Any, None]:
+    stages = [op.definition.open(op.values) for op in operators]
+    ended = -1
+    failed: tuple[int, object] = (0, None)
+
+    async def parts(k: int, made: Any, value: object) -> AsyncGenerator[Any, None]:
+        """What step k makes of one value; an error or an end further down never enters here."""
+        nonlocal ended, failed
+        try:
+            if hasattr(made, "__aiter__"):
+                async with aclosing(made):
+                    async for part in made:
+                        yield part
+            else:
+                with closing(made):
+                    for part in made:
+                        yield part
+        except StopStream:
+            ended = k
+            raise
+        except Exception as error:
+            note(error, label, first + k, value, has_value=value is not _NOTHING)
+            failed = (k, value)
+            raise
+
+    async def follow(k: int, made: Any, value: object) -> AsyncGenerator[Any, None]:
+        """What leaves the chain of what step k makes."""
+        async with aclosing(parts(k, made, value)) as mine:
+            async for part in mine:
+                async with aclosing(enter(k + 1, part)) as rest:
+                    async for out in rest:
+                        yield out
+
+    async def enter(k: int, value: object) -> AsyncGenerator[Any, None]:
+        if k == len(stages):
+            yield value
+            return
+        async with aclosing(follow(k, stages[k].step(value), value)) as outputs:
+            async for out in outputs:
+                yield out
+
+    async def guarded(outputs: AsyncGenerator[Any, None], item: object) -> AsyncGenerator[Any, None]:
+        """One item's outputs; its failure is its own."""
+        try:
+            async with aclosing(outputs):
+                async for out in outputs:
+                    yield out
+        except Exception as error:
+            if on_error is None:
+                raise
+            k, value = failed
+            await on_error(error, first + k, item, None if value is _NOTHING else value)
+
+    items: Any = source
+    try:
+        for k in reversed(range(len(stages))):
+            if (start := stages[k].start) is not None:
+                async with aclosing(follow(k, start(), _NOTHING)) as outputs:
+                    async for out in outputs:
+                        yield out
+        try:
+            asynchronous = hasattr(source, "__aiter__")
+            items = aiter(source) if asynchronous else iter(source)
+            while True:
+                item = await anext(items, _NOTHING) if asynchronous else next(items, _NOTHING)
+                if item is _NOTHING:
+                    break
+                async with aclosing(guarded(enter(0, item), item)) as outputs:
+                    async for out in outputs:
+                        yield out
+        except Exception as error:
+            if first == 0 and not hasattr(error, "__notes__"):
+                note(error, label, -1, None)
+            raise
+    except StopStream:
+        pass
+    finally:
+        await aclose(items) if hasattr(items, "__anext__") else close(items)
+    for k, stage in enumerate(stages):
+        if ended < k and stage.flush is not None:
+            try:
+                async with aclosing(guarded(follow(k, stage.flush(), _NOTHING), None)) as outputs:
+                    async for out in outputs:
+                        yield out
+            except StopStream:
+                pass
+
+
+_NOTHING: Any = object()

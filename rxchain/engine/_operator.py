@@ -1,0 +1,259 @@
+"""``@operator``: from a generator that says what follows from one item to a value that composes.
+
+The outer function makes the state of one subscription and returns the step; calling the decorated function only keeps
+the arguments, checks them, and returns an `Operator`: state is made anew for each subscription, never shared.
+"""
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from enum import Enum
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeAlias, overload
+
+from rxchain.engine._call import Colour, call, colour, name_of, takes
+from rxchain.engine._syntax import Syntax, read
+from rxchain.errors import CompositionError
+from rxchain.types import In_contra, Out_co, Step, T, U, V
+
+if TYPE_CHECKING:
+    from reactivex import Observable
+
+    from rxchain.chain import AnyStep, Chain, Uninferred
+
+P = ParamSpec("P")
+
+
+class StopStream(BaseException):
+    """Raised by a step to end the stream: nothing more is taken from the source, what is downstream is flushed."""
+
+
+class Stage(Generic[T, U]):
+    """What an operator returns when a step alone does not say it all.
+
+    ``start`` runs once before the source is opened, ``flush`` once after the last item (also after an early end
+    further up, never after a failure). Both are generators without arguments whose items go downstream.
+    """
+
+    __slots__ = ("flush", "start", "step")
+
+    def __init__(
+        self,
+        step: Step[T, U],
+        *,
+        start: Callable[[], Iterator[U]] | Callable[[], AsyncIterator[U]] | None = None,
+        flush: Callable[[], Iterator[U]] | Callable[[], AsyncIterator[U]] | None = None,
+    ) -> None:
+        self.step = step
+        self.start = start
+        self.flush = flush
+
+
+Tag: TypeAlias = tuple[object, ...] | object
+
+
+class Definition:
+    """One operator as it was written: its function, its parameters and, where there is source, its syntax."""
+
+    def __init__(self, factory: FunctionType) -> None:
+        self.factory = factory
+        self.name = factory.__name__.strip("_")
+        self.signature = inspect.signature(factory)
+        self.parameters = tuple(self.signature.parameters)
+        positional = [p for p in self.signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self._positional = len(positional) if len(positional) == len(self.parameters) else -1
+        self._checked: tuple[tuple[int, int], ...] | None = None
+
+    @functools.cached_property
+    def syntax(self) -> Syntax:
+        """Its syntax; ``reason`` in it says why the compiler does not take it."""
+        return read(self.factory, call)
+
+    def bind(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Any, ...]:
+        """The arguments in the order of the parameters, defaults filled in."""
+        if len(args) == self._positional and not kwargs:
+            return args
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise CompositionError(f"{self.name}{self.signature}: {error}") from None
+        bound.apply_defaults()
+        return tuple(bound.arguments.values())
+
+    def open(self, values: tuple[Any, ...]) -> Stage[Any, Any]:
+        """Make the state of one subscription."""
+        arguments = inspect.BoundArguments(self.signature, dict(zip(self.parameters, values)))  # type: ignore[arg-type]
+        made = self.factory(*arguments.args, **arguments.kwargs)
+        return made if isinstance(made, Stage) else Stage(made)
+
+    def tags(self, values: tuple[Any, ...]) -> tuple[Tag, ...]:
+        """What of the arguments the compiled program depends on; checks them on the way."""
+        syntax = self.syntax
+        functions = syntax.functions
+        tags: list[Tag] = []
+        for parameter, value in zip(self.parameters, values):
+            arity = functions.get(parameter)
+            if arity is not None and value is not None:
+                if type(value) is FunctionType:  # the common case, kept short: composing is part of one call's price
+                    code = value.__code__
+                    if code.co_argcount != arity or value.__defaults__ or code.co_kwonlyargcount:
+                        self._check_function(parameter, value, arity)
+                    tags.append((colour(value), value.__name__))
+                else:
+                    self._check_function(parameter, value, arity)
+                    tags.append((colour(value), name_of(value)))
+            elif value is None or value is True or value is False or isinstance(value, Enum):
+                tags.append((value,))
+            else:
+                tags.append(None)
+        if syntax.guard is not None:
+            syntax.guard(*values)
+        return tuple(tags)
+
+    def _check_function(self, parameter: str, value: object, arity: int) -> None:
+        if not callable(value):
+            default = self.signature.parameters[parameter].default
+            what = f"a {type(value).__name__}" if not isinstance(value, type) else "a class"
+            if inspect.iscoroutine(value):
+                called = value.__name__
+                value.close()
+                raise CompositionError(
+                    f"{self.name}: {parameter} must be a function, got a coroutine: it was called instead of passed\n"
+                    f"    {self.name}({called}(...))  # incorrect\n"
+                    f"    {self.name}({called})  # correct"
+                )
+            raise CompositionError(
+                f"{self.name}: {parameter} must be a function{' or None' if default is None else ''}, got {what}:"
+                f" {shorten(value)}\n"
+                f"    {self.name}({shorten(value, 30)})  # incorrect\n"
+                f"    {self.name}(function)  # correct"
+            )
+        if hasattr(value, "__rxchain_definition__"):
+            raise CompositionError(
+                f"{self.name}: {parameter} must be a function of an item, got the operator {name_of(value)!r}\n"
+                f"    {self.name}({name_of(value)})  # incorrect\n"
+                f"    Chain({name_of(value)}(...), ...)  # correct"
+            )
+        if arity >= 0 and not takes(value, arity):
+            items = f"{arity} argument{'s' if arity != 1 else ''}"
+            shape = ", ".join(["item", "result", "extra"][:arity]) if arity <= 3 else "..."
+            raise CompositionError(
+                f"{self.name}: {parameter} is called with {items}, and {name_of(value)!r} does not take that:"
+                f" {name_of(value)}{_signature(value)}\n"
+                f"    {self.name}({name_of(value)})  # incorrect\n"
+                f"    {self.name}(lambda {shape}: ...)  # correct"
+            )
+
+
+def _signature(fn: Callable[..., object]) -> str:
+    try:
+        return str(inspect.signature(fn))
+    except (TypeError, ValueError):
+        return "(...)"
+
+
+def shorten(value: object, limit: int = 120) -> str:
+    """A value's repr, cut to *limit* characters; never raises."""
+    try:
+        text = repr(value[:limit] if isinstance(value, (str, bytes)) and len(value) > limit else value)
+    except Exception as error:
+        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+class Operator(Generic[In_contra, Out_co]):
+    """Anything that turns a stream into a stream: immutable, reusable, composed with ``|`` or `Chain`."""
+
+    __slots__ = ()
+
+    composed: ClassVar[Callable[..., Any]]
+    """Makes a chain of steps; set by the layer above, which knows what a chain is."""
+
+    @overload
+    def __or__(self, other: "AnyStep[Out_co, V]") -> "Chain[In_contra, V]": ...
+    @overload
+    def __or__(self, other: "Uninferred") -> "Chain[Any, Any]": ...
+    def __or__(self, other: Any) -> Any:
+        return Operator.composed(self, other)
+
+    @overload
+    def __ror__(self, other: "AnyStep[V, In_contra]") -> "Chain[V, Out_co]": ...
+    @overload
+    def __ror__(self, other: "Uninferred") -> "Chain[Any, Any]": ...
+    def __ror__(self, other: Any) -> Any:
+        return Operator.composed(other, self)
+
+    def __call__(self, source: "Observable[Any]", /) -> "Observable[Any]":
+        """Apply to a reactivex Observable, so that ``source.pipe(operator)`` works."""
+        return Operator.composed(self)(source)  # type: ignore[no-any-return]
+
+
+class Atom:
+    """An operator that is no composition: its definition and the arguments it was given."""
+
+    __slots__ = ("definition", "name", "shape", "values")
+
+    def __init__(self, definition: Definition, values: tuple[Any, ...], name: str | None = None) -> None:
+        self.definition = definition
+        self.values = values
+        self.name = name if name is not None else definition.name
+        self.shape: tuple[Tag, ...] = (definition, *definition.tags(values))
+        """What the compiled program depends on: chains of equal shape share their code."""
+
+    def __repr__(self) -> str:
+        arguments: list[str] = []
+        for parameter, value in zip(self.definition.signature.parameters.values(), self.values):
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                arguments += [name_of(v) if isinstance(v, FunctionType) else shorten(v, 40) for v in value]
+            elif value is not parameter.default and value != parameter.default:
+                text = name_of(value) if callable(value) else shorten(value, 40)
+                arguments.append(f"{parameter.name}={text}" if parameter.kind is parameter.KEYWORD_ONLY else text)
+        return f"{self.definition.name}({', '.join(arguments)})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.definition is other.definition and self.name == other.name and self.values == other.values
+
+    def __hash__(self) -> int:
+        return hash((self.definition, self.name))
+
+
+class Applied(Atom, Operator[In_contra, Out_co]):
+    """What calling an operator's function gives."""
+
+    __slots__ = ()
+
+
+def operator(factory: Callable[P, Step[T, U] | Stage[T, U]]) -> Callable[P, Operator[T, U]]:
+    """Make an operator of a function that returns a step: one item in, any number out.
+
+    >>> from collections.abc import Iterator
+    >>> from rxchain import Chain, operator
+    >>> @operator
+    ... def running_total(start: int = 0):
+    ...     total = start                    # the state of one subscription, never shared with the next
+    ...     def step(item: int) -> Iterator[int]:
+    ...         nonlocal total
+    ...         total += item
+    ...         yield total
+    ...     return step
+    >>> list(Chain(running_total()).iterate([1, 2, 3]))
+    [1, 3, 6]
+
+    The outer function makes the state and may run more than once: nothing in it should reach outside. ``if ...: raise``
+    at its top is checked when the operator is called. Return `Stage` instead of the step to add items before the first
+    or after the last one; raise `StopStream` in the step to end the stream. An inner function called ``over`` instead
+    of ``step`` is an async generator over the stream as a whole.
+    """
+    definition = Definition(factory)  # type: ignore[arg-type]
+
+    @functools.wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Operator[T, U]:
+        return Applied(definition, definition.bind(args, kwargs))
+
+    make.__rxchain_definition__ = definition  # type: ignore[attr-defined]
+    return make
+
+
+__all__ = ["Applied", "Atom", "Colour", "Definition", "Operator", "Stage", "StopStream", "operator", "shorten"]

@@ -1,0 +1,249 @@
+"""Reading an operator's source: what its parts are, and whether the compiler can take them.
+
+Nothing is decided here about a particular chain. A step the compiler does not take stays a call, and ``reason`` says why.
+"""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any, TypeAlias
+
+FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_PARTS = ("step", "start", "flush")
+# A closure would see the next item's variables, where the generator gave each item its own.
+_CAPTURING = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.GeneratorExp)
+_REFUSED = (ast.ClassDef, ast.Import, ast.ImportFrom, ast.Global)
+_FRAME_READERS = frozenset({"locals", "vars", "globals", "eval", "exec", "dir", "super", "__class__"})
+
+
+class Refused(Exception):
+    """The compiler does not take this; the step stays a call."""
+
+
+@dataclass
+class Syntax:
+    """An operator, read."""
+
+    reason: str | None = None
+    over: bool = False
+    functions: dict[str, int] = field(default_factory=dict)
+    """Its parameters that are functions, with the number of arguments they are called with (-1: it varies)."""
+    guard: Callable[..., object] | None = None
+    """The ``if ...: raise`` at its top, to be run when the operator is called."""
+    prologue: list[ast.stmt] = field(default_factory=list)
+    parts: dict[str, FunctionNode] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    """All names that stand in it."""
+
+
+def read(factory: FunctionType, call: object) -> Syntax:
+    """Read *factory*; *call* is the function by which operators call what they were given."""
+    try:
+        lines = inspect.getsource(factory)
+        outer = ast.parse(textwrap.dedent(lines)).body[0]
+    except (OSError, SyntaxError, TypeError, IndexError):
+        return Syntax(reason="its source is not available")
+    if not isinstance(outer, ast.FunctionDef):
+        return Syntax(reason="it is not a plain function")
+    syntax = Syntax(functions=_functions(outer, factory, call))
+    syntax.names = frozenset(node.id for node in ast.walk(outer) if isinstance(node, ast.Name))
+    try:
+        _read_body(outer, factory, syntax)
+    except Refused as refusal:
+        syntax.reason = str(refusal)
+    return syntax
+
+
+def _functions(outer: ast.FunctionDef, factory: FunctionType, call: object) -> dict[str, int]:
+    parameters = set(inspect.signature(factory).parameters)
+    found: dict[str, int] = {}
+    for node in ast.walk(outer):
+        if is_call_to(node, call, factory) and isinstance(node, ast.Call) and node.args:
+            first = node.args[0]
+            if isinstance(first, ast.Name) and first.id in parameters:
+                fixed = not node.keywords and not any(isinstance(a, ast.Starred) for a in node.args)
+                arity = len(node.args) - 1 if fixed else -1
+                found[first.id] = arity if found.get(first.id, arity) == arity else -1
+    return found
+
+
+def is_call_to(node: ast.AST, target: object, factory: FunctionType) -> bool:
+    """Whether *node* calls *target* by a name that means it where *factory* was written."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and factory.__globals__.get(node.func.id) is target
+    )
+
+
+def _read_body(outer: ast.FunctionDef, factory: FunctionType, syntax: Syntax) -> None:
+    body = list(outer.body)
+    if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        del body[0]  # the docstring
+    guards: list[ast.stmt] = []
+    while body and isinstance(body[0], ast.If) and isinstance(body[0].body[-1], ast.Raise) and not body[0].orelse:
+        guards.append(body.pop(0))
+    syntax.guard = _compile_guard(guards, outer, factory)
+    if syntax.guard is None:
+        body[:0] = guards  # none, or one that needs the enclosing function: checked for each subscription
+    if not body or not isinstance(body[-1], ast.Return):
+        raise Refused("it does not end with `return step`")
+    roles = _roles(body.pop())
+    defined = {node.name: node for node in body if isinstance(node, _FUNCTIONS)}
+    if "over" in roles.values():
+        syntax.over = True
+        return
+    if isinstance(outer.args.kwarg, ast.arg):
+        raise Refused("it takes keyword arguments of any name")
+    for role, name in roles.items():
+        if name not in defined:
+            raise Refused(f"its {role} is not a function defined in it")
+        syntax.parts[role] = defined[name]
+        _check_part(role, defined[name])
+    syntax.prologue = [node for node in body if node not in syntax.parts.values()]
+    for node in syntax.prologue:
+        for inner in ast.walk(node):
+            if isinstance(inner, (*_CAPTURING, *_REFUSED, ast.Return, ast.Yield, ast.YieldFrom, ast.Await)):
+                raise Refused(f"a {type(inner).__name__} in its outer function, line {inner.lineno}")
+            if isinstance(inner, ast.Name) and (inner.id in _FRAME_READERS or inner.id in roles.values()):
+                raise Refused(f"it uses {inner.id} in its outer function")
+
+
+def _roles(returned: ast.stmt) -> dict[str, str]:
+    """``return step`` or ``return Stage(step, start=start, flush=flush)``: which function plays which part."""
+    assert isinstance(returned, ast.Return)
+    value = returned.value
+    if isinstance(value, ast.Name):
+        return {"step": value.id}
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "Stage":
+        given = [*zip(("step",), value.args), *((k.arg or "", k.value) for k in value.keywords)]
+        if len(value.args) == 1 and all(isinstance(v, ast.Name) and role in _PARTS for role, v in given):
+            return {role: v.id for role, v in given if isinstance(v, ast.Name)}
+    raise Refused("it does not end with `return step` or `return Stage(step, start=..., flush=...)`")
+
+
+def _compile_guard(
+    guards: list[ast.stmt], outer: ast.FunctionDef, factory: FunctionType
+) -> Callable[..., object] | None:
+    free = {n.id for g in guards for n in ast.walk(g) if isinstance(n, ast.Name)} & set(factory.__code__.co_freevars)
+    if not guards or free:
+        return None
+    arguments = outer.args
+    names = [*arguments.posonlyargs, *arguments.args]
+    names += [arguments.vararg] if arguments.vararg else []
+    names += arguments.kwonlyargs
+    source = ast.unparse(ast.Module([*guards], []))
+    head = f"def {factory.__name__}({', '.join(a.arg for a in names)}):\n"
+    scope: dict[str, Any] = {}
+    exec(compile(head + textwrap.indent(source, " "), f"<rxchain guard of {factory.__name__}>", "exec"), scope)
+    return FunctionType(scope[factory.__name__].__code__, factory.__globals__)
+
+
+def _check_part(role: str, part: FunctionNode) -> None:
+    arguments = part.args
+    plain = [*arguments.posonlyargs, *arguments.args]
+    if part.decorator_list or len(plain) != (role == "step"):
+        raise Refused(f"its {role} is decorated or does not take {'one item' if role == 'step' else 'no argument'}")
+    if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults:
+        raise Refused(f"its {role} takes more than plain arguments")
+    inlined = {id(node) for node in inlinable_yields(part.body)}
+    for node in ast.walk(part):
+        if node is part:
+            continue
+        where = f"line {getattr(node, 'lineno', '?')} of its {role}"
+        if isinstance(node, (ast.Yield, ast.YieldFrom)) and id(node) not in inlined:
+            raise Refused(f"a yield inside try or with, or used as a value, {where}")
+        if isinstance(node, (*_CAPTURING, *_REFUSED)):
+            raise Refused(f"a {type(node).__name__}, {where}")
+        if isinstance(node, ast.Name) and node.id in _FRAME_READERS:
+            raise Refused(f"{node.id}, {where}")
+        if isinstance(node, ast.Return) and node.value is not None:
+            raise Refused(f"a return with a value, {where}")
+
+
+def inlinable_yields(body: list[ast.stmt]) -> Iterator[ast.Yield | ast.YieldFrom]:
+    """The yields in *body* that the rest of the chain can take the place of.
+
+    Not those in a try's body, handlers or finally, nor in a with: there an error of the rest of the chain would be
+    caught by this step, where the generator never sees it.
+    """
+    for node in body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, (ast.Yield, ast.YieldFrom)):
+            yield node.value
+        elif isinstance(node, (ast.If, ast.For, ast.AsyncFor, ast.While)):
+            yield from inlinable_yields(node.body)
+            yield from inlinable_yields(node.orelse)
+        elif isinstance(node, ast.Try) and not node.finalbody:
+            yield from inlinable_yields(node.orelse)
+        elif isinstance(node, ast.Match):
+            for case in node.cases:
+                yield from inlinable_yields(case.body)
+
+
+def bound_names(function: ast.AST) -> tuple[set[str], set[str]]:
+    """The names a function binds in its own scope, and those it declares nonlocal."""
+    visitor = _Bound()
+    if isinstance(function, (*_FUNCTIONS, ast.Lambda)):
+        arguments = function.args
+        for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]:
+            if a is not None:
+                visitor.names.add(a.arg)
+    body = getattr(function, "body", [])
+    for node in body if isinstance(body, list) else [body]:
+        visitor.visit(node)
+    return visitor.names - visitor.nonlocals, visitor.nonlocals
+
+
+class _Bound(ast.NodeVisitor):
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.nonlocals: set[str] = set()
+        self._comprehension = 0
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load) and not self._comprehension:
+            self.names.add(node.id)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.names.add(node.target.id)
+        self.visit(node.value)
+
+    def visit_FunctionDef(self, node: FunctionNode) -> None:
+        self.names.add(node.name)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        pass
+
+    def _visit_comprehension(self, node: ast.AST) -> None:
+        self._comprehension += 1
+        self.generic_visit(node)
+        self._comprehension -= 1
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _visit_comprehension  # noqa: N815
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.name:
+            self.names.add(node.name)
+        self.generic_visit(node)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
+        self.nonlocals.update(node.names)
+
+    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:
+        if node.name:
+            self.names.add(node.name)
+        self.generic_visit(node)
+
+    visit_MatchStar = visit_MatchAs  # noqa: N815
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        if node.rest:
+            self.names.add(node.rest)
+        self.generic_visit(node)

@@ -1,0 +1,532 @@
+"""The compiler: a row of operators becomes one program that reads as if written by hand.
+
+Each ``yield`` of a step is replaced by the next step's body. A step that cannot be inlined stays a call:
+``for x2 in stage1.step(x1): ...``. The outermost statements depend on the `Mode`: where items come from, where results go.
+"""
+
+import ast
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from rxchain.engine import _support as support
+from rxchain.engine._call import Colour
+from rxchain.engine._operator import Atom, StopStream
+from rxchain.engine._specialise import Names, Part, Special, is_ours, specialise
+from rxchain.engine._syntax import Refused
+
+Statements: TypeAlias = list[ast.stmt]
+
+SOURCE = -1
+"""The step number of statements that ask the source."""
+NOWHERE = -2
+"""The step number of the program's own statements."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a program is for."""
+
+    source: Literal["for", "async for", "one", "push"]
+    sink: Literal["yield", "emit", "one"]
+    asynchronous: bool
+    on_error: Literal["stop", "call", "await"] = "stop"
+    first: bool = True
+    """Whether the items come from the chain's own source; an earlier part of the chain reports its errors itself."""
+
+
+@dataclass
+class Woven:
+    """A program's text, and what its lines and names stand for."""
+
+    text: str
+    tree: ast.Module
+    places: dict[int, tuple[int, str]]
+    """Line -> the step that runs there, and the name of the value that entered it."""
+    names: Names
+    reasons: dict[int, str]
+    """Steps that stayed calls, and why."""
+
+
+_DUPLICATES = 60
+"""A step with several yields is inlined if that repeats at most so many statements of the rest of the chain."""
+
+
+def weave(operators: list[Atom], mode: Mode) -> Woven:
+    """Write the program for *operators* in *mode*."""
+    return _Weaver(operators, mode).program()
+
+
+class _Weaver:
+    def __init__(self, operators: list[Atom], mode: Mode) -> None:
+        self.mode, self.operators = mode, operators
+        if any(op.definition.syntax.over for op in operators):
+            raise Refused("an operator over the whole stream")
+        theirs = [op.definition for op in operators if not is_ours(op.definition.factory.__globals__)]
+        used = {name for definition in theirs for name in definition.syntax.names}
+        self.names = Names(theirs[0].factory.__globals__ if theirs else None, used)
+        self.specials = [specialise(op, k, self.names) for k, op in enumerate(operators)]
+        self.stages: dict[int, str] = {}
+        self.weights = self._weigh()
+
+    # --- what follows from one item
+
+    def _weigh(self) -> list[int]:
+        """For each step the number of statements of it and all that follows; decides which steps stay calls."""
+        weights = [1] * (len(self.specials) + 1)
+        for k in reversed(range(len(self.specials))):
+            special = self.specials[k]
+            part = special.parts.get("step")
+            if part is None:
+                weights[k] = 2 + weights[k + 1]
+                continue
+            own = sum(isinstance(n, ast.stmt) for s in part.body for n in ast.walk(s))
+            sites = sum(_is_yield(n) for s in part.body for n in ast.walk(s))
+            sites *= max([1, *(2 for s in part.body for n in ast.walk(s) if self._forks(n))])
+            if (sites - 1) * weights[k + 1] > _DUPLICATES:
+                self.specials[k] = Special(special.asynchronous, "inlining it would repeat too much of the rest")
+                weights[k] = 2 + weights[k + 1]
+            else:
+                weights[k] = own + sites * weights[k + 1]
+        return weights
+
+    def _forks(self, node: ast.AST) -> bool:
+        """Whether *node* loops over parts of unknown kind in an asynchronous program: once as `for`, once as `async for`."""
+        return self.mode.asynchronous and getattr(node, "parts_of", None) in (Colour.SYNC, Colour.ASYNC)
+
+    def rest(self, k: int, value: str) -> Statements:
+        """The statements for what follows when step k is given *value*."""
+        if k == len(self.specials):
+            return _mark(self._sink(value), NOWHERE, value)
+        special = self.specials[k]
+        if "step" not in special.parts:
+            return self._called(k, "step", value)
+        return self._inlined(k, special.parts["step"], value)
+
+    def _inlined(self, k: int, part: Part, value: str) -> Statements:
+        body = [copy.deepcopy(node) for node in part.body]
+        head: Statements = []
+        if part.item is not None:
+            if part.rebinds_item:
+                head = [_assign(part.item, value)]
+            else:
+                _substitute(body, part.item, value)
+        body, _ = _without_return(body, in_tail=True)
+        item = None if part.rebinds_item else value if part.item is not None else None
+        inlined = _Inline(self, k, item, value).statements(head + body)
+        return _mark(inlined, k, value)
+
+    def after_yield(self, k: int, node: ast.expr | None, item: str | None) -> Statements:
+        """What a yield of step k becomes."""
+        value = f"x{k + 1}"
+        if isinstance(node, ast.Name) and (node.id in (item, value) or k + 1 == len(self.specials)):
+            return self.rest(k + 1, node.id)
+        return [_assign_expr(value, node or ast.Constant(None)), *self.rest(k + 1, value)]
+
+    def _called(self, k: int, role: str, value: str | None) -> Statements:
+        """A step that stays a call."""
+        self.stages.setdefault(k, f"stage{k}")
+        target = f"x{k + 1}"
+        arguments: list[ast.expr] = [_load(value)] if value else []
+        made: ast.expr = ast.Call(ast.Attribute(_load(self.stages[k]), role, ast.Load()), arguments, [])
+        here = value or ""
+        if not self._is_async_call(k, role):
+            return _mark([_for(target, made, self._loop_body(self.rest(k + 1, target)))], k, here)
+        if not self.mode.asynchronous:
+            driven = ast.Call(_load(self.helper("driven")), [made], [])
+            return _mark([_for(target, driven, self.rest(k + 1, target))], k, here)
+        return _mark(self._async_for(f"parts{k}", target, made, self.rest(k + 1, target)), k, here)
+
+    def _is_async_call(self, k: int, role: str) -> bool:
+        syntax = self.operators[k].definition.syntax
+        if role in syntax.parts:
+            return isinstance(syntax.parts[role], ast.AsyncFunctionDef)
+        return support.is_async_generator(self.operators[k], role)
+
+    def _async_for(self, variable: str, target: str, made: ast.expr, rest: Statements) -> Statements:
+        """An `async for` that closes what it loops over when the rest of the chain fails or ends early."""
+        close = ast.Expr(ast.Await(ast.Call(_load(self.helper("aclose")), [_load(variable)], [])))
+        loop = _async_for(target, _load(variable), self._loop_body(rest))
+        handler = ast.ExceptHandler(_load("BaseException"), None, [close, ast.Raise()])
+        return [_assign_expr(variable, made), ast.Try([loop], [handler], [], [])]
+
+    def parts_loop(self, k: int, node: ast.AsyncFor, inline: "_Inline") -> Statements:
+        """A step's `async for part in parts(...)`, by what is known of the function."""
+        kind = cast(Colour, node.parts_of)  # type: ignore[attr-defined]
+        made = node.iter
+        assert isinstance(node.target, ast.Name)
+
+        def body() -> Statements:
+            return inline.statements([copy.deepcopy(s) for s in node.body])
+
+        target = node.target.id
+        if kind is Colour.GENERATOR:
+            return [_for(target, made, self._loop_body(body()))]
+        if kind is Colour.ASYNC_GENERATOR:
+            return self._async_for(f"parts{k}", target, made, body())
+        if not self.mode.asynchronous:
+            iterable = ast.Call(_load(self.helper("iterable_parts")), [made], [])
+            return [_for(target, iterable, self._loop_body(body()))]
+        variable = f"parts{k}"
+        is_iterable = ast.Call(_load(self.helper("is_iterable")), [_load(variable)], [])
+        others = ast.Call(_load(self.helper("parts")), [_load(variable)], [])
+        return [
+            _assign_expr(variable, made),
+            ast.If(
+                is_iterable,
+                [_for(target, _load(variable), self._loop_body(body()))],
+                self._async_for(variable, target, others, body()),
+            ),
+        ]
+
+    # --- the statements around it
+
+    def _loop_body(self, body: Statements) -> Statements:
+        """The body of any loop: in an asynchronous program, one that lets the event loop breathe."""
+        if not self.mode.asynchronous:
+            return body
+        self.breathes = True
+        return [*_mark(ast.parse("if clock() >= breathe_at: breathe_at = await breathe()").body, NOWHERE, ""), *body]
+
+    breathes = False
+
+    def helper(self, name: str) -> str:
+        return self.names.helper(getattr(support, name), name)
+
+    def _sink(self, value: str) -> Statements:
+        if self.mode.sink == "yield":
+            return [ast.Expr(ast.Yield(_load(value)))]
+        if self.mode.sink == "emit":
+            return [ast.Expr(ast.Call(_load("emit"), [_load(value)], []))]
+        many = ast.parse("if found: raise many_results()").body
+        return [*many, ast.parse(f"found, result = True, {value}").body[0]]
+
+    def program(self) -> Woven:
+        mode = self.mode
+        count = len(self.specials)
+        stops = any(self._may_stop(k) for k in range(count))
+        starts: Statements = []
+        for k in reversed(range(count)):
+            starts += self._once(k, "start")
+        stop_handler = [_handler(StopStream, "stop", "ended = stopped_at(stop)", self)] if stops else []
+        main = [*starts, *self._main_loop()]
+        closing: Statements = []
+        if mode.source == "for":
+            closing = [_mark1(ast.parse("close(items)").body[0], SOURCE)]
+        elif mode.source == "async for":
+            closing = [_mark1(ast.parse("await aclose(items)").body[0], SOURCE)]
+        body: Statements = []
+        if mode.source in ("for", "async for"):
+            body.append(ast.parse("items = source").body[0])
+        handlers = list(stop_handler)
+        if mode.source == "push":
+            handlers.append(ast.ExceptHandler(_load(self.names.constant(support.Completed, "Completed")), None, [ast.Pass()]))
+        if handlers or closing:
+            body.append(ast.Try(main, handlers, [], closing))
+        else:
+            body += main
+        for k in range(count):
+            flush = self._once(k, "flush")
+            if not flush:
+                continue
+            if mode.on_error != "stop":
+                flush = [self._guarded(flush, "None")]
+            if any(self._may_stop(j) for j in range(k + 1, count)):
+                flush = [ast.Try(flush, list(copy.deepcopy(stop_handler)), [], [])]
+            if any(self._may_stop(j) for j in range(k, count)) or stops:
+                flush = [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])]
+            body += flush
+        if mode.sink == "one":
+            body += ast.parse("if not found: raise no_result()").body
+        failed = ast.parse("try: pass\nexcept Exception as error:\n failed(error)\n raise").body[0]
+        assert isinstance(failed, ast.Try)
+        failed.body = body
+        body = [*self._prologue(stops), failed]
+        if mode.sink == "one":
+            body.append(ast.parse("return result").body[0])
+        elif mode.sink == "yield" and not any(_is_yield(n) for s in body for n in ast.walk(s)):
+            body.append(ast.parse("if False: yield").body[0])
+        return self._finish(body)
+
+    def _guarded(self, body: Statements, item: str) -> ast.stmt:
+        how = "await skipped(error, {0})" if self.mode.on_error == "await" else "skipped(error, {0})"
+        guarded = ast.parse("try: pass\nexcept Exception as error:\n " + how.format(item)).body[0]
+        assert isinstance(guarded, ast.Try)
+        guarded.body = body
+        return guarded
+
+    def _main_loop(self) -> Statements:
+        mode = self.mode
+        body = self.rest(0, "x0")
+        if mode.on_error != "stop":
+            body = [self._guarded(body, "x0")]
+        if mode.source == "one":
+            return body
+        if mode.source == "push":
+            take = _mark1(ast.parse("x0 = yield").body[0], NOWHERE)
+            return [ast.While(ast.Constant(True), [take, *body], [])]
+        opened = "opened(source)" if mode.source == "for" else "aopened(source)"
+        opening = _mark1(ast.parse(f"items = {opened}").body[0], SOURCE)
+        make = _for if mode.source == "for" else _async_for
+        return [opening, _mark1(make("x0", _load("items"), self._loop_body(body)), SOURCE)]
+
+    def _may_stop(self, k: int) -> bool:
+        syntax = self.operators[k].definition.syntax
+        if not syntax.parts:
+            return True
+        return any(isinstance(n, ast.Name) and n.id == "StopStream" for p in syntax.parts.values() for n in ast.walk(p))
+
+    def _once(self, k: int, role: str) -> Statements:
+        special = self.specials[k]
+        if special.reason is None:
+            part = special.parts.get(role)
+            return self._inlined(k, part, "") if part is not None else []
+        syntax = self.operators[k].definition.syntax
+        has = role in syntax.parts if syntax.parts else support.has_part(self.operators[k], role)
+        return self._called(k, role, None) if has else []
+
+    def _prologue(self, stops: bool) -> Statements:
+        made: Statements = []
+        for k, special in enumerate(self.specials):
+            if special.reason is not None:
+                opener = self.names.capture(("open", k), f"open{k}", _opener(k))
+                self.stages.setdefault(k, f"stage{k}")
+                made += _mark(ast.parse(f"stage{k} = {opener}()").body, k, "")
+            else:
+                made += _mark(special.prologue, k, "")
+        if stops:
+            made += ast.parse(f"ended = {SOURCE}").body
+        if self.mode.sink == "one":
+            made += ast.parse("found, result = False, None").body
+        if self.breathes:
+            made += ast.parse(f"breathe_at = clock() + {support.BREATHE_EVERY}").body
+        return made
+
+    def _finish(self, body: Statements) -> Woven:
+        mode = self.mode
+        arguments = {"for": "source", "async for": "source", "one": "x0", "push": ""}[mode.source]
+        if mode.sink == "emit":
+            arguments = f"{arguments}, emit" if arguments else "emit"
+        given = ["failed"]
+        if any(isinstance(n, ast.Name) and n.id == "stopped_at" for s in body for n in ast.walk(s)):
+            self.names.values["stopped_at"] = _program
+        if mode.on_error != "stop":
+            given.append("skipped")
+        if mode.sink == "one":
+            given += ["many_results", "no_result"]
+        for name in ("opened", "close", "aopened", "aclose", "breathe", "clock"):
+            self.helper(name)
+        used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
+        self.names.values = {name: get for name, get in self.names.values.items() if name in used}
+        head = "async def" if mode.asynchronous else "def"
+        made = ast.parse(f"def make({', '.join([*given, *self.names.values])}):\n {head} run({arguments}): pass\n return run")
+        make = cast(ast.FunctionDef, made.body[0])
+        cast(ast.FunctionDef, make.body[0]).body = body
+        text = ast.unparse(ast.fix_missing_locations(made)) + "\n"
+        tree = ast.parse(text)
+        places: dict[int, tuple[int, str]] = {}
+        _place(made.body, tree.body, (NOWHERE, ""), places)
+        reasons = {k: s.reason for k, s in enumerate(self.specials) if s.reason is not None}
+        return Woven(text, tree, places, self.names, reasons)
+
+
+def _program(_: object) -> object:  # its value is put in when the program is bound
+    return None
+
+
+def _opener(k: int) -> Callable[[list[Atom]], object]:
+    return lambda operators: lambda: operators[k].definition.open(operators[k].values)
+
+
+class _Inline:
+    """Replace the yields of step k by the rest of the chain."""
+
+    def __init__(self, weaver: _Weaver, k: int, item: str | None, value: str) -> None:
+        self.weaver, self.k, self.item, self.value = weaver, k, item, value
+
+    def statements(self, body: Statements) -> Statements:
+        made: Statements = []
+        for node in body:
+            made += self.statement(node)
+        return made or [ast.Pass()]
+
+    def statement(self, node: ast.stmt) -> Statements:
+        weaver, k = self.weaver, self.k
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield):
+            return weaver.after_yield(k, node.value.value, self.item)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.YieldFrom):
+            if isinstance(node.value.value, ast.Tuple) and not node.value.value.elts:
+                return []  # `yield from ()` only makes a generator of a function
+            target = f"x{k + 1}"
+            return [_for(target, node.value.value, weaver._loop_body(weaver.rest(k + 1, target)))]
+        if not any(_is_yield(n) for n in ast.walk(node)):
+            return [node]
+        if isinstance(node, (ast.For, ast.AsyncFor)) and isinstance(node.target, ast.Name):
+            only = node.body[0]
+            if isinstance(only, ast.Expr) and isinstance(only.value, ast.Yield) and len(node.body) == 1:
+                if isinstance(only.value.value, ast.Name) and only.value.value.id == node.target.id:
+                    node.target.id = only.value.value.id = f"x{k + 1}"
+        if isinstance(node, ast.AsyncFor) and hasattr(node, "parts_of"):
+            return weaver.parts_loop(k, node, self)
+        for name in ("body", "orelse"):
+            inner = getattr(node, name, None)
+            if inner and not (isinstance(node, ast.Try) and name == "body"):
+                made = self.statements(inner)
+                loops = isinstance(node, (ast.For, ast.AsyncFor, ast.While)) and name == "body"
+                setattr(node, name, weaver._loop_body(made) if loops else made)
+        for case in getattr(node, "cases", []):
+            case.body = self.statements(case.body)
+        return [node]
+
+
+def _without_return(body: Statements, *, in_tail: bool) -> tuple[Statements, str]:
+    """Rewrite *body* so that nothing returns: what follows a return moves into the other branch.
+
+    Also tells how *body* ends: it "falls" through, "leaves" the step, or "either".
+    """
+    made: Statements = []
+    for i, node in enumerate(body):
+        following = body[i + 1 :]
+        if isinstance(node, ast.Return):
+            return made or [ast.Pass()], "leaves"
+        if isinstance(node, ast.Raise):
+            return [*made, node], "falls"
+        if not any(isinstance(n, ast.Return) for n in ast.walk(node)):
+            made.append(node)
+            continue
+        tail = in_tail and not following
+        if isinstance(node, ast.If):
+            node.body, then = _without_return(node.body, in_tail=tail)
+            node.orelse, otherwise = _without_return(node.orelse, in_tail=tail) if node.orelse else ([], "falls")
+            made.append(node)
+            if then == otherwise == "leaves":
+                return made, "leaves"
+            if following and then == "leaves" and otherwise == "falls":
+                node.orelse, how = _without_return(node.orelse + following, in_tail=in_tail)
+                return made, "either"
+            if following and then == "falls" and otherwise == "leaves":
+                node.body, how = _without_return(node.body + following, in_tail=in_tail)
+                return made, "either"
+        elif isinstance(node, ast.Try):
+            how = _try_without_return(node, following, in_tail)
+            made.append(node)
+            return made, how
+        elif isinstance(node, (ast.For, ast.AsyncFor, ast.While)) and tail and not node.orelse:
+            _break_instead(node.body)
+            made.append(node)
+            continue
+        elif isinstance(node, ast.Match) and tail:
+            for case in node.cases:
+                case.body, _ = _without_return(case.body, in_tail=True)
+            made.append(node)
+            continue
+        else:
+            raise Refused(f"a return inside a {type(node).__name__.lower()}")
+        if following:
+            raise Refused("a return on some paths of a branch that others leave by its end")
+        return made, "either"
+    return made, "falls"
+
+
+def _try_without_return(node: ast.Try, following: Statements, in_tail: bool) -> str:
+    inside = [*node.body, *node.finalbody]
+    if node.finalbody or any(isinstance(n, ast.Return) for s in inside for n in ast.walk(s)):
+        raise Refused("a return inside a try's body or beside a finally")
+    ways = set()
+    for handler in node.handlers:
+        handler.body, how = _without_return(handler.body, in_tail=not following)
+        if how == "falls" and isinstance(handler.body[-1], ast.Raise):
+            how = "leaves"
+        ways.add(how)
+    if following and ways - {"leaves"}:
+        raise Refused("a return in one handler of a try and not in the others")
+    node.orelse, _ = _without_return(node.orelse + following, in_tail=in_tail)
+    return "either"
+
+
+def _break_instead(body: Statements) -> None:
+    """Inside a loop that ends the step: leave the loop instead."""
+    for i, node in enumerate(body):
+        if isinstance(node, ast.Return):
+            body[i] = ast.Break()
+        elif any(isinstance(n, ast.Return) for n in ast.walk(node)):
+            if not isinstance(node, ast.If):
+                raise Refused("a return inside nested loops")
+            _break_instead(node.body)
+            _break_instead(node.orelse)
+
+
+# --- small makers of syntax
+
+
+def _is_yield(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Yield, ast.YieldFrom))
+
+
+def _load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _assign(name: str, value: str) -> ast.stmt:
+    return _assign_expr(name, _load(value))
+
+
+def _assign_expr(name: str, value: ast.expr) -> ast.stmt:
+    return ast.Assign([ast.Name(name, ast.Store())], value)
+
+
+def _for(target: str, iterable: ast.expr, body: Statements) -> ast.stmt:
+    return ast.For(ast.Name(target, ast.Store()), iterable, body or [ast.Pass()], [])
+
+
+def _async_for(target: str, iterable: ast.expr, body: Statements) -> ast.stmt:
+    return ast.AsyncFor(ast.Name(target, ast.Store()), iterable, body or [ast.Pass()], [])
+
+
+def _handler(error: type[BaseException], name: str, text: str, weaver: _Weaver) -> ast.ExceptHandler:
+    return ast.ExceptHandler(_load(weaver.names.constant(error, error.__name__)), name, ast.parse(text).body)
+
+
+def _substitute(body: Statements, name: str, value: str) -> None:
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and node.id == name:
+                node.id = value
+
+
+def _mark(body: Statements, step: int, value: str) -> Statements:
+    """Note on each statement, unless it is another step's, which step runs there."""
+    for node in body:
+        for inner in ast.walk(node):
+            if isinstance(inner, (ast.stmt, ast.ExceptHandler)) and not hasattr(inner, "place"):
+                inner.place = (step, value)  # type: ignore[union-attr]
+    return body
+
+
+def _mark1(node: ast.stmt, step: int) -> ast.stmt:
+    node.place = (step, "")  # type: ignore[attr-defined]
+    return node
+
+
+def _place(marked: Any, parsed: Any, outer: tuple[int, str], places: dict[int, tuple[int, str]]) -> None:
+    """Carry the marks over to the lines of the text: both trees are the same but for the line numbers."""
+    for a, b in zip(marked, parsed, strict=True):
+        place = getattr(a, "place", outer)
+        for line in range(b.lineno, _header_end(b) + 1):
+            places[line] = place
+        for name in ("body", "orelse", "handlers", "finalbody", "cases"):
+            if getattr(a, name, None):
+                if name == "cases":
+                    for x, y in zip(a.cases, b.cases, strict=True):
+                        _place(x.body, y.body, place, places)
+                else:
+                    _place(getattr(a, name), getattr(b, name), place, places)
+
+
+def _header_end(node: Any) -> int:
+    body = getattr(node, "body", None) or getattr(node, "cases", None)
+    if isinstance(body, list):
+        first = getattr(body[0], "lineno", None) or body[0].pattern.lineno
+        return max(int(node.lineno), int(first) - 1)
+    return int(node.end_lineno)

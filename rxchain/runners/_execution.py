@@ -1,0 +1,171 @@
+"""How a chain runs: its programs, compiled when first needed, bound to its functions and kept."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Generator, Iterable
+from typing import Any, cast
+
+from rxchain.engine import (
+    Colour,
+    Label,
+    Mode,
+    Atom,
+    Program,
+    Segment,
+    colour,
+    iterate_on_loop_thread,
+    noting,
+    plan_for,
+    run_on_loop_thread,
+    shorten,
+)
+from rxchain.errors import CompositionError, ManyResults, NoResult
+from rxchain.types import Failure
+
+OnError = Callable[[Failure], object] | Callable[[Failure], Awaitable[object]]
+
+_ONE = Mode("one", "one", True)
+_ONE_SYNC = Mode("one", "one", False)
+_EXPLAIN = Mode("for", "yield", True)
+_EXPLAIN_SYNC = Mode("for", "yield", False)
+
+
+class Execution:
+    """Runs one chain, given as its operators in a row."""
+
+    def __init__(self, operators: list[Atom], label: Label) -> None:
+        self.operators, self.label = operators, label
+        self.plan = plan_for(operators, tuple([op.shape for op in operators]))
+        self._one: Callable[[Any], Any] | None = None
+        self._one_sync: Callable[[Any], Any] | None = None
+        self._bound: dict[Mode, list[Callable[..., Any] | Segment]] = {}
+
+    @property
+    def asynchronous_nodes(self) -> list[str]:
+        """The names of the nodes that need an event loop."""
+        return [self.label.nodes[k] for k in self.plan.asynchronous_steps]
+
+    def bind(self, mode: Mode, on_error: OnError | None = None) -> list[Callable[..., Any] | Segment]:
+        """The programs for *mode*, ready to be called."""
+        if on_error is None:
+            bound = self._bound.get(mode)
+            if bound is None:
+                bound = self._bound[mode] = self._bind(mode, None)
+            return bound
+        return self._bind(mode, on_error)
+
+    def _bind(self, mode: Mode, on_error: OnError | None) -> list[Callable[..., Any] | Segment]:
+        def report(error: Exception, step: int, item: object, value: object) -> object:
+            assert on_error is not None
+            return on_error(Failure(error, self.label.chain or "", self.label.nodes[step], item, value))
+
+        programs = self.plan.programs(self.operators, mode)
+        return [
+            p.bind(self.operators, self.label, report if on_error else None) if isinstance(p, Program) else p
+            for p in programs
+        ]
+
+    # --- one item
+
+    def run(self, item: Any) -> Coroutine[Any, Any, Any]:
+        """Run one item; exactly one result."""
+        if self._one is None:
+            self._one = self._whole(_ONE) or self._run_parted
+        return cast("Coroutine[Any, Any, Any]", self._one(item))
+
+    def _whole(self, mode: Mode) -> Callable[..., Any] | None:
+        """The program for *mode* if it is but one."""
+        first, *more = self.bind(mode)
+        return None if more or isinstance(first, Segment) else first
+
+    async def _run_parted(self, item: Any) -> Any:
+        """The same for a chain of more than one program."""
+        found: list[Any] = []
+        outputs = self.stream((item,))
+        try:
+            async for output in outputs:
+                found.append(output)
+                if len(found) > 1:
+                    raise ManyResults(f"chain {self.label.chain!r} gave a second result for the item")
+        finally:
+            await outputs.aclose()
+        if not found:
+            raise NoResult(f"chain {self.label.chain!r} gave no result for the item (it was dropped on its way)")
+        return found[0]
+
+    def run_sync(self, item: Any) -> Any:
+        """Run one item from synchronous code."""
+        if self._one_sync is None:
+            whole = None if self.plan.asynchronous else self._whole(_ONE_SYNC)
+            self._one_sync = whole or (lambda item: run_on_loop_thread(self.run(item)))
+        return self._one_sync(item)
+
+    # --- streams
+
+    def stream(self, source: Any, on_error: OnError | None = None) -> AsyncGenerator[Any, None]:
+        """Run over *source* on the event loop."""
+        return self._chained(self.bind(self._mode(source, "yield", True, on_error), on_error), source)
+
+    def iterate(self, source: Any, on_error: OnError | None = None) -> Generator[Any, None, None]:
+        """Run over *source* from synchronous code."""
+        mode = self._mode(source, "yield", False, on_error)
+        if self.plan.asynchronous or mode.source == "async for" or mode.on_error == "await":
+            return iterate_on_loop_thread(lambda: self.stream(source, on_error))
+        return cast("Generator[Any, None, None]", self._chained(self.bind(mode, on_error), source))
+
+    async def collect(self, source: Any, on_error: OnError | None = None) -> list[Any]:
+        """Run over *source*; all results in a list."""
+        mode = self._mode(source, "emit", True, on_error)
+        programs = self.bind(mode, on_error)
+        collected: list[Any] = []
+        last = programs[-1]
+        assert not isinstance(last, Segment)
+        await last(self._chained(programs[:-1], source), collected.append)
+        return collected
+
+    def _chained(self, programs: list[Callable[..., Any] | Segment], source: Any) -> Any:
+        for program in programs:
+            if isinstance(program, Segment):
+                op = self.operators[program.first]
+                source = noting(op.definition.open(op.values).step(source), self.label, program.first)
+            else:
+                source = program(source)
+        return source
+
+    def _mode(self, source: Any, sink: Any, asynchronous: bool, on_error: OnError | None) -> Mode:
+        how: Any = "stop" if on_error is None else "await" if colour(on_error) is Colour.ASYNC else "call"
+        if isinstance(source, AsyncIterable):
+            return Mode("async for", sink, True, how)
+        if isinstance(source, Iterable) or hasattr(source, "__getitem__") and not hasattr(source, "subscribe"):
+            return Mode("for", sink, asynchronous, how)
+        name = f"chain {self.label.chain!r}" if self.label.chain else "the chain"
+        if hasattr(source, "subscribe") or hasattr(source, "subscribe_async"):
+            raise CompositionError(
+                f"{name}: an Observable is not iterated but piped\n"
+                "    chain.stream(observable)  # incorrect\n"
+                "    observable.pipe(chain)  # correct"
+            )
+        raise CompositionError(
+            f"{name}: items come from an iterable or an async iterable, got {type(source).__name__}: {shorten(source)}\n"
+            f"    chain.stream({shorten(source, 30)})  # incorrect\n"
+            f"    chain.stream([{shorten(source, 30)}])  # correct; or chain.run(item) for one item"
+        )
+
+    def program_text(self) -> str:
+        """The program for a stream of items."""
+        return "\n".join(p.body_text() for p in self._explained() if isinstance(p, Program))
+
+    def explanation(self) -> str:
+        """The program, with what is to be said of each step."""
+        lines = [f"# {self.label.chain or 'chain'}: {' | '.join(self.label.nodes) or 'no steps'}"]
+        if self.plan.asynchronous:
+            lines.append(f"# asynchronous: {', '.join(self.asynchronous_nodes)}")
+        for program in self._explained():
+            if isinstance(program, Segment):
+                lines.append(f"# {self.label.nodes[program.first]} takes the stream as a whole")
+                continue
+            for k, reason in program.reasons.items():
+                lines.append(f"# {self.label.nodes[program.first + k]} stays a call: {reason}")
+            lines.append(program.body_text())
+        return "\n".join(lines)
+
+    def _explained(self) -> list[Program | Segment]:
+        return self.plan.programs(self.operators, _EXPLAIN if self.plan.asynchronous else _EXPLAIN_SYNC)

@@ -1,0 +1,34 @@
+"""Words that all layers share."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
+U = TypeVar("U")
+V = TypeVar("V")
+In = TypeVar("In")
+Out = TypeVar("Out")
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
+
+Step: TypeAlias = Callable[[T], Iterator[U]] | Callable[[T], AsyncIterator[U]]
+"""What follows from one item: a generator, sync or async."""
+
+AnyIterable: TypeAlias = Iterable[T] | AsyncIterable[T]
+"""Anything a chain takes its items from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One item that failed: what an ``on_error`` handler is given.
+
+    ``item`` is the source's item (``None`` when the failure came while the stream was being flushed at its end),
+    ``value`` what entered the failing node, ``chain`` and ``node`` their names.
+    """
+
+    error: Exception
+    chain: str
+    node: str
+    item: object
+    value: object

@@ -46,7 +46,7 @@ AnyStep: TypeAlias = Operator[T, U] | Callable[[T], AsyncIterator[U] | Iterator[
 
 MYPY = False
 if MYPY:  # mypy finds no answer for `Awaitable[U] | U`: there, what it cannot infer is a chain of Any to Any
-    Uninferred: TypeAlias = Any
+    Uninferred: TypeAlias = Any  # pyright: ignore[reportRedeclaration]
 else:
     Uninferred: TypeAlias = Never  # pyright: ignore[reportRedeclaration]
 
@@ -106,8 +106,6 @@ class Chain(Operator[In_contra, Out_co]):
     @overload
     def __init__(self: Chain[T0, T12], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], s10: AnyStep[T9, T10], s11: AnyStep[T10, T11], s12: AnyStep[T11, T12], /, *, name: str | None = None) -> None: ...
     @overload
-    def __init__(self: Chain[Any, Any], *steps: Uninferred, name: str | None = None) -> None: ...
-    @overload
     def __init__(
         self: Chain[Any, Any],
         s1: AnyStep[Any, Any],
@@ -127,6 +125,8 @@ class Chain(Operator[In_contra, Out_co]):
         *steps: AnyStep[Any, Any],
         name: str | None = None,
     ) -> None: ...
+    @overload
+    def __init__(self: Chain[Any, Any], *steps: Uninferred, name: str | None = None) -> None: ...
     def __init__(self, *steps: Any, name: str | None = None) -> None:
         if name is not None and not isinstance(name, str):
             raise CompositionError(f"a chain's name is a string, got {shorten(name)}")

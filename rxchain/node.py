@@ -86,7 +86,7 @@ class ChainNode(Atom, Operator[In_contra, Out_co], Generic[In_contra, Out_co, Ra
 
     __slots__ = ("__dict__", "logic")
 
-    logic: Callable[[In_contra], Raw_co]  # type: ignore[misc]
+    logic: Callable[[In_contra], Raw_co]
 
     def __init__(
         self,

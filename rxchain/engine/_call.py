@@ -62,7 +62,7 @@ def takes(fn: Callable[..., object], count: int) -> bool:
     """Whether *fn* can be called with *count* positional arguments; True where nobody can tell."""
     bound = 0
     plain: object = fn
-    if type(fn) is MethodType:
+    if isinstance(fn, MethodType):
         plain, bound = fn.__func__, 1
     if type(plain) is FunctionType:
         code: CodeType = plain.__code__

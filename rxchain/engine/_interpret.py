@@ -35,7 +35,7 @@ async def interpret(
             yield item
 
 
-async def noting(generator: AsyncIterator[Any], label: Label, step: int) -> AsyncGenerator[Any, None]:
+async def noting(generator: Any, label: Label, step: int) -> AsyncGenerator[Any, None]:
     """An operator over the whole stream, its errors noted."""
     try:
         async for item in generator:

@@ -82,7 +82,7 @@ class Definition:
 
     def open(self, values: tuple[Any, ...]) -> Stage[Any, Any]:
         """Make the state of one subscription."""
-        arguments = inspect.BoundArguments(self.signature, dict(zip(self.parameters, values)))  # type: ignore[arg-type]
+        arguments = inspect.BoundArguments(self.signature, dict(zip(self.parameters, values)))
         made = self.factory(*arguments.args, **arguments.kwargs)
         return made if isinstance(made, Stage) else Stage(made)
 
@@ -172,14 +172,14 @@ class Operator(Generic[In_contra, Out_co]):
     @overload
     def __or__(self, other: "AnyStep[Out_co, V]") -> "Chain[In_contra, V]": ...
     @overload
-    def __or__(self, other: "Uninferred") -> "Chain[Any, Any]": ...
+    def __or__(self, other: "Uninferred") -> "Chain[Any, Any]": ...  # pyright: ignore[reportOverlappingOverload]
     def __or__(self, other: Any) -> Any:
         return Operator.composed(self, other)
 
     @overload
     def __ror__(self, other: "AnyStep[V, In_contra]") -> "Chain[V, Out_co]": ...
     @overload
-    def __ror__(self, other: "Uninferred") -> "Chain[Any, Any]": ...
+    def __ror__(self, other: "Uninferred") -> "Chain[Any, Any]": ...  # pyright: ignore[reportOverlappingOverload]
     def __ror__(self, other: Any) -> Any:
         return Operator.composed(other, self)
 

@@ -133,7 +133,7 @@ class _Fitting:
     def __init__(self, op: Atom, index: int, names: Names) -> None:
         self.op, self.index, self.names = op, index, names
         self.factory = op.definition.factory
-        self.tags = dict(zip(op.definition.parameters, cast("tuple[object, ...]", op.shape)[1:]))
+        self.tags = dict(zip(op.definition.parameters, op.shape[1:]))
         syntax = op.definition.syntax
         self.assigned: set[str] = set()
         for node in syntax.prologue:

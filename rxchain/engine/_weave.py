@@ -223,7 +223,7 @@ class _Weaver:
         if mode.source == "push":
             handlers.append(ast.ExceptHandler(_load(self.names.constant(support.Completed, "Completed")), None, [ast.Pass()]))
         if handlers or closing:
-            body.append(ast.Try(main, handlers, [], closing))
+            body += [ast.Try(main, handlers, [], closing)]
         else:
             body += main
         for k in range(count):
@@ -233,9 +233,9 @@ class _Weaver:
             if mode.on_error != "stop":
                 flush = [self._guarded(flush, "None")]
             if any(self._may_stop(j) for j in range(k + 1, count)):
-                flush = [ast.Try(flush, list(copy.deepcopy(stop_handler)), [], [])]
-            if any(self._may_stop(j) for j in range(k, count)) or stops:
-                flush = [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])]
+                flush = cast(Statements, [ast.Try(flush, list(copy.deepcopy(stop_handler)), [], [])])
+            if stops:
+                flush = cast(Statements, [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])])
             body += flush
         if mode.sink == "one":
             body += ast.parse("if not found: raise no_result()").body

@@ -102,7 +102,8 @@ class Execution:
 
     def stream(self, source: Any, on_error: OnError | None = None) -> AsyncGenerator[Any, None]:
         """Run over *source* on the event loop."""
-        return self._chained(self.bind(self._mode(source, "yield", True, on_error), on_error), source)
+        programs = self.bind(self._mode(source, "yield", True, on_error), on_error)
+        return cast("AsyncGenerator[Any, None]", self._chained(programs, source))
 
     def iterate(self, source: Any, on_error: OnError | None = None) -> Generator[Any, None, None]:
         """Run over *source* from synchronous code."""

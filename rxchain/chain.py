@@ -6,6 +6,7 @@ A chain is immutable, compares by what it is made of, and holds no state: each r
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -44,11 +45,12 @@ T12 = TypeVar("T12")
 AnyStep: TypeAlias = Operator[T, U] | Callable[[T], AsyncIterator[U] | Iterator[U] | Awaitable[U] | U]
 """What may stand in a chain: an operator, or a function of one item: plain, async, or a generator of either kind."""
 
-MYPY = False
-if MYPY:  # mypy finds no answer for `Awaitable[U] | U`: there, what it cannot infer is a chain of Any to Any
-    Uninferred: TypeAlias = Any  # pyright: ignore[reportRedeclaration]
+# mypy finds no answer for `Awaitable[U] | U`: what it cannot infer is a chain of Any to Any there. pyright infers all, and
+# must go on reporting steps that do not fit; it knows that no system has this name, and mypy doesn't.
+if os.name == "mypy":
+    Uninferred: TypeAlias = Any
 else:
-    Uninferred: TypeAlias = Never  # pyright: ignore[reportRedeclaration]
+    Uninferred: TypeAlias = Never  # type: ignore[misc]
 
 
 class Chain(Operator[In_contra, Out_co]):

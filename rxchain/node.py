@@ -104,10 +104,10 @@ class ChainNode(Atom, Operator[In_contra, Out_co], Generic[In_contra, Out_co, Ra
         self.logic = logic
         super().__init__(_GENERATOR if generates else _ITEM, (logic, when, then, _REFUSALS[refuse], name), name)
 
-    def __call__(self, item: Any, /) -> Any:
+    def __call__(self, item: In_contra, /) -> Raw_co:  # type: ignore[override]
         """Call the logic; an Observable is piped instead."""
         if hasattr(item, "subscribe") and hasattr(item, "pipe"):
-            return super().__call__(item)
+            return super().__call__(item)  # type: ignore[arg-type,return-value]
         return self.logic(item)
 
     def __repr__(self) -> str:

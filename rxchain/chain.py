@@ -50,7 +50,7 @@ AnyStep: TypeAlias = Operator[T, U] | Callable[[T], AsyncIterator[U] | Iterator[
 if os.name == "mypy":
     Uninferred: TypeAlias = Any
 else:
-    Uninferred: TypeAlias = Never  # type: ignore[misc]
+    Uninferred: TypeAlias = Never  # type: ignore[misc,no-redef]
 
 
 class Chain(Operator[In_contra, Out_co]):

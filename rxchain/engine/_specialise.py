@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from enum import EnumMeta
 from typing import Any, cast
 
+from rxchain.engine._assigned import check_assigned
 from rxchain.engine._call import Colour, call
 from rxchain.engine._operator import Atom, StopStream
 from rxchain.engine._parts import parts
+from rxchain.engine._returns import without_return
 from rxchain.engine._syntax import Refused, Syntax, bound_names, is_call_to
 
 _BUILTINS = frozenset(dir(builtins))
@@ -174,7 +176,11 @@ class _Fitting:
             body = [renamer.visit(node) for node in parts_[role] if not isinstance(node, ast.Nonlocal)]
             without_item = ast.FunctionDef("_", _NO_ARGUMENTS, part.body, [])
             rebinds = item is not None and item in bound_names(without_item)[0]
-            fitted[role] = Part(scope[item] if item else None, [n for n in body if n is not None], rebinds)
+            body = [n for n in body if n is not None]
+            own = frozenset(scope[name] for name in local)
+            check_assigned(body, own, frozenset({scope[item]} if item else ()))
+            body, _ = without_return(body)
+            fitted[role] = Part(scope[item] if item else None, body, rebinds)
         renamer = _Rename(self, self.outer)
         prologue = [renamer.visit(copy.deepcopy(node)) for node in syntax.prologue]
         return Special(asynchronous, None, copies + [n for n in prologue if n is not None], fitted)

@@ -1,7 +1,7 @@
 """Running operators: the reference interpreter, and the compiler that makes one loop of a chain."""
 
 from rxchain.engine._call import Colour, call, colour, name_of, takes
-from rxchain.engine._failure import Label
+from rxchain.engine._failure import ItemFailed, Label
 from rxchain.engine._interpret import interpret, noting
 from rxchain.engine._loop_thread import iterate_on_loop_thread, run_on_loop_thread
 from rxchain.engine._operator import Atom, Definition, Operator, Stage, StopStream, operator, shorten
@@ -15,6 +15,7 @@ __all__ = [
     "Colour",
     "Completed",
     "Definition",
+    "ItemFailed",
     "Label",
     "Mode",
     "Operator",

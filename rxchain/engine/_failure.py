@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rxchain.engine._operator import shorten
 
@@ -20,6 +20,13 @@ class Label:
         if self.nodes.count(self.nodes[step]) > 1:
             where += f" (step {step + 1} of {len(self.nodes)})"
         return f"{where} of chain {self.chain!r}" if self.chain else where
+
+
+class ItemFailed(NamedTuple):
+    """What an operator over the whole stream yields instead of raising an item's error: the others may go on."""
+
+    error: Exception
+    item: object
 
 
 def note(error: BaseException, label: Label, step: int, value: object, has_value: bool = True) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, closing
 from typing import Any
 
-from rxchain.engine._failure import Label, note
+from rxchain.engine._failure import ItemFailed, Label, note
 from rxchain.engine._operator import Atom, StopStream
 from rxchain.engine._support import aclose, close
 
@@ -28,18 +28,26 @@ async def interpret(
     inner = _interpret_steps(operators[:count], source, label, on_error, first)
     if count < len(operators):
         over = operators[count].definition.open(operators[count].values).step
-        whole = noting(over(inner), label, first + count)
+        whole = noting(over(inner), label, first + count, on_error)
         inner = interpret(operators[count + 1 :], whole, label, on_error, first=first + count + 1)
     async with aclosing(inner):
         async for item in inner:
             yield item
 
 
-async def noting(generator: Any, label: Label, step: int) -> AsyncGenerator[Any, None]:
-    """An operator over the whole stream, its errors noted."""
+async def noting(
+    generator: Any, label: Label, step: int, on_error: OnError | None = None
+) -> AsyncGenerator[Any, None]:
+    """An operator over the whole stream, its errors noted; those of an item told to *on_error*."""
     try:
         async for item in generator:
-            yield item
+            if type(item) is not ItemFailed:
+                yield item
+                continue
+            note(item.error, label, step, item.item)
+            if on_error is None:
+                raise item.error
+            await on_error(item.error, step, item.item, item.item)
     except Exception as error:
         if not hasattr(error, "__notes__"):
             note(error, label, step, None, has_value=False)

@@ -10,6 +10,7 @@ from rxchain.engine import (
     Atom,
     Program,
     Segment,
+    call,
     colour,
     iterate_on_loop_thread,
     noting,
@@ -63,6 +64,16 @@ class Execution:
             for p in programs
         ]
 
+    def _telling(self, on_error: OnError | None) -> Callable[[Exception, int, object, object], Awaitable[None]] | None:
+        """*on_error* as an operator over the whole stream is given it."""
+        if on_error is None:
+            return None
+
+        async def tell(error: Exception, step: int, item: object, value: object) -> None:
+            await call(on_error, Failure(error, self.label.chain or "", self.label.nodes[step], item, value))
+
+        return tell
+
     # --- one item
 
     def run(self, item: Any) -> Coroutine[Any, Any, Any]:
@@ -103,14 +114,14 @@ class Execution:
     def stream(self, source: Any, on_error: OnError | None = None) -> AsyncGenerator[Any, None]:
         """Run over *source* on the event loop."""
         programs = self.bind(self._mode(source, "yield", True, on_error), on_error)
-        return cast("AsyncGenerator[Any, None]", self._chained(programs, source))
+        return cast("AsyncGenerator[Any, None]", self._chained(programs, source, on_error))
 
     def iterate(self, source: Any, on_error: OnError | None = None) -> Generator[Any, None, None]:
         """Run over *source* from synchronous code."""
         mode = self._mode(source, "yield", False, on_error)
         if self.plan.asynchronous or mode.source == "async for" or mode.on_error == "await":
             return iterate_on_loop_thread(lambda: self.stream(source, on_error))
-        return cast("Generator[Any, None, None]", self._chained(self.bind(mode, on_error), source))
+        return cast("Generator[Any, None, None]", self._chained(self.bind(mode, on_error), source, on_error))
 
     async def collect(self, source: Any, on_error: OnError | None = None) -> list[Any]:
         """Run over *source*; all results in a list."""
@@ -119,14 +130,17 @@ class Execution:
         collected: list[Any] = []
         last = programs[-1]
         assert not isinstance(last, Segment)
-        await last(self._chained(programs[:-1], source), collected.append)
+        await last(self._chained(programs[:-1], source, on_error), collected.append)
         return collected
 
-    def _chained(self, programs: list[Callable[..., Any] | Segment], source: Any) -> Any:
+    def _chained(
+        self, programs: list[Callable[..., Any] | Segment], source: Any, on_error: OnError | None
+    ) -> Any:
         for program in programs:
             if isinstance(program, Segment):
                 op = self.operators[program.first]
-                source = noting(op.definition.open(op.values).step(source), self.label, program.first)
+                whole = op.definition.open(op.values).step(source)
+                source = noting(whole, self.label, program.first, self._telling(on_error))
             else:
                 source = program(source)
         return source

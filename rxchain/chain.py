@@ -17,11 +17,12 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
+from types import FunctionType
 from typing import IO, TYPE_CHECKING, Any, Never, TypeAlias, TypeVar, overload
 
 from rxchain.engine import Atom, Label, Operator, name_of, shorten, takes
 from rxchain.errors import CompositionError
-from rxchain.node import ChainNode
+from rxchain.node import ChainNode, plain_node
 from rxchain.runners import Execution, OnError, is_observable, on_observable
 from rxchain.types import AnyIterable, In_contra, Out_co, T, U
 
@@ -74,7 +75,7 @@ class Chain(Operator[In_contra, Out_co]):
         CompositionError: a step is not what it must be. Nothing has run then.
     """
 
-    __slots__ = ("__weakref__", "_execution", "name", "steps")
+    __slots__ = ("__weakref__", "_execution", "_one", "_one_sync", "name", "steps")
 
     name: str | None
     """The chain's name, in error notes and drawings."""
@@ -137,10 +138,16 @@ class Chain(Operator[In_contra, Out_co]):
             if type(step) is Chain and step.name is None:
                 taken += step.steps
             else:
-                taken.append(step if isinstance(step, Operator) else _as_node(step))
+                taken.append(
+                    step
+                    if isinstance(step, Operator)
+                    else (type(step) is FunctionType and plain_node(step)) or _as_node(step)
+                )
         self.steps = tuple(taken)
         self.name = name
         self._execution: Execution | None = None
+        self._one: Callable[[Any], Coroutine[Any, Any, Any]] | None = None
+        self._one_sync: Callable[[Any], Any] | None = None
 
     # --- as a value
 
@@ -200,7 +207,9 @@ class Chain(Operator[In_contra, Out_co]):
             NoResult: the item was dropped on its way.
             ManyResults: a second result came. Nothing that the item had done so far is undone.
         """
-        return (self._execution or self.execution).run(item)
+        if self._one is None:
+            self._one = self.execution.one()
+        return self._one(item)
 
     def run_sync(self, item: In_contra) -> Out_co:
         """The same from synchronous code.
@@ -208,7 +217,10 @@ class Chain(Operator[In_contra, Out_co]):
         No event loop takes part where every step is synchronous; otherwise one runs in a thread of its own, also when
         the caller is itself inside a running loop (which is blocked meanwhile).
         """
-        return (self._execution or self.execution).run_sync(item)  # type: ignore[no-any-return]
+        if self._one_sync is None:
+            self._one_sync = self.execution.one_sync()
+        result: Out_co = self._one_sync(item)
+        return result
 
     def stream(
         self, source: AnyIterable[In_contra], *, on_error: OnError | None = None
@@ -279,10 +291,12 @@ pipe = Chain
 Operator.composed = Chain
 
 
-def _flat(steps: Iterable[Operator[Any, Any]]) -> tuple[list[Atom], list[str]]:
+def _flat(steps: tuple[Operator[Any, Any], ...]) -> tuple[list[Atom], list[str]]:
     """The operators of nested chains in a row, and their names: ``pricing/tax`` for those of a named chain."""
-    atoms: list[Atom] = []
-    names: list[str] = []
+    atoms: list[Atom] = [step for step in steps if isinstance(step, Atom)]
+    if len(atoms) == len(steps):
+        return atoms, [atom.name for atom in atoms]
+    atoms, names = [], []
     for step in steps:
         if isinstance(step, Chain):
             inner, inner_names = _flat(step.steps)

@@ -6,9 +6,10 @@ A node is an operator like any other, written in the same form; what it does not
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from enum import Enum
+from types import FunctionType
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
-from rxchain.engine import Atom, Colour, Definition, Operator, Step, call, colour, name_of, operator, parts, shorten
+from rxchain.engine import Atom, Colour, Definition, Operator, Shape, Step, call, colour, name_of, operator, parts, shorten
 from rxchain.errors import CompositionError, PreconditionFailed
 from rxchain.types import In_contra, Out_co, T, U
 
@@ -112,6 +113,30 @@ class ChainNode(Atom, Operator[In_contra, Out_co], Generic[In_contra, Out_co, Ra
 
     def __repr__(self) -> str:
         return f"<node {self.name!r}>"
+
+
+_plain: dict[tuple[int, str], tuple[Definition, Shape]] = {}
+
+
+def plain_node(fn: FunctionType) -> ChainNode[Any, Any, Any] | None:
+    """A node of a function without ornaments, made the short way: building a chain is part of one call's price."""
+    code = fn.__code__
+    if fn.__dict__ or fn.__defaults__ or code.co_argcount != 1 or code.co_kwonlyargcount:
+        return None
+    name = fn.__name__
+    known = _plain.get((code.co_flags, name))
+    if known is None:
+        made: ChainNode[Any, Any, Any] = ChainNode(fn)
+        if len(_plain) >= 4096:
+            _plain.clear()
+        _plain[code.co_flags, name] = made.definition, made.shape
+        return made
+    node: ChainNode[Any, Any, Any] = object.__new__(ChainNode)
+    node.definition, node.shape = known
+    node.logic = fn
+    node.name = name
+    node.values = (fn, None, None, Refusal.DROP, name)
+    return node
 
 
 class _Declared(Protocol):

@@ -22,6 +22,8 @@ class Colour(Enum):
     GENERATOR = "a generator function"
     ASYNC_GENERATOR = "an async generator function"
 
+    __hash__ = object.__hash__  # Enum's own is a Python function, and shapes are hashed for each chain that is built
+
 
 _FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _BY_FLAG = {

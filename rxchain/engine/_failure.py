@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 from rxchain.engine._operator import shorten
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """What the errors of a chain's parts are called: the chain's name, each step's name."""
 
     chain: str | None

@@ -188,6 +188,29 @@ class Operator(Generic[In_contra, Out_co]):
         return Operator.composed(self)(source)  # type: ignore[no-any-return]
 
 
+class Shape:
+    """What of an operator the compiled program depends on; equal shapes are one object, so that they hash fast."""
+
+    __slots__ = ("tags",)
+
+    _all: ClassVar[dict[tuple[object, ...], "Shape"]] = {}
+    _MOST = 4096
+
+    tags: tuple[Tag, ...]
+
+    @classmethod
+    def of(cls, definition: Definition, tags: tuple[Tag, ...]) -> "Shape":
+        """The one shape with these tags."""
+        key = (definition, *tags)
+        shape = cls._all.get(key)
+        if shape is None:
+            if len(cls._all) >= cls._MOST:
+                cls._all.clear()  # what is in use stays right, and is compiled once more when it is built again
+            shape = cls._all[key] = cls()
+            shape.tags = tags
+        return shape
+
+
 class Atom:
     """An operator that is no composition: its definition and the arguments it was given."""
 
@@ -197,8 +220,7 @@ class Atom:
         self.definition = definition
         self.values = values
         self.name = name if name is not None else definition.name
-        self.shape: tuple[Tag, ...] = (definition, *definition.tags(values))
-        """What the compiled program depends on: chains of equal shape share their code."""
+        self.shape = Shape.of(definition, definition.tags(values))
 
     def __repr__(self) -> str:
         arguments: list[str] = []
@@ -256,4 +278,4 @@ def operator(factory: Callable[P, Step[T, U] | Stage[T, U]]) -> Callable[P, Oper
     return make
 
 
-__all__ = ["Applied", "Atom", "Colour", "Definition", "Operator", "Stage", "StopStream", "operator", "shorten"]
+__all__ = ["Applied", "Atom", "Colour", "Definition", "Operator", "Shape", "Stage", "StopStream", "operator", "shorten"]

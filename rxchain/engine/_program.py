@@ -33,7 +33,10 @@ class Program:
         self.text, self.reasons, self.mode = woven.text, woven.reasons, mode
         self.first, self.count = first, count
         self._places = woven.places
-        self._getters = woven.names.values
+        self._constants = list(woven.names.constants.values())
+        self._arguments = list(woven.names.arguments.values())
+        self._made = list(woven.names.made.values())
+        self._stops = "stopped_at" in woven.given
         self._filename = f"<rxchain program {next(_numbers)}>"
         scope: dict[str, Any] = {} if woven.names.home is None else woven.names.home
         module = compile(woven.tree, self._filename, "exec")
@@ -50,16 +53,16 @@ class Program:
 
     def bind(self, operators: list[Atom], label: Label, report: Report | None) -> Callable[..., Any]:
         """Fill in a chain's own functions and values."""
-        mine = operators[self.first : self.first + self.count]
+        mine = operators[self.first : self.first + self.count] if self.count != len(operators) else operators
         given: list[Any] = [lambda error: self._failed(error, label)]
         if self.mode.on_error != "stop":
             given.append(lambda error, item: self._skipped(error, item, label, report))
         if self.mode.sink == "one":
             given += [lambda: _many_results(label), lambda: _no_result(label)]
-        values = {name: get(mine) for name, get in self._getters.items()}
-        if "stopped_at" in values:
-            values["stopped_at"] = self._stopped_at
-        run: Callable[..., Any] = self._make(*given, *values.values())
+        if self._stops:
+            given.append(self._stopped_at)
+        arguments = [mine[k].values[i] for k, i in self._arguments]
+        run: Callable[..., Any] = self._make(*given, *self._constants, *arguments, *[get(mine) for get in self._made])
         return run
 
     def _place(self, error: BaseException) -> tuple[int, str]:

@@ -60,7 +60,11 @@ class Names:
         self._taken = {*_BUILTINS, *_RESERVED, *used}
         self.home = home
         """The globals in which the program runs: those of the first operator that is a user's own."""
-        self.values: dict[str, Callable[[list[Atom]], object]] = {}
+        self.arguments: dict[str, tuple[int, int]] = {}
+        """Name -> the operator and which of its arguments it stands for."""
+        self.constants: dict[str, object] = {}
+        """Name -> a value that is the same for every chain of this shape."""
+        self.made: dict[str, Callable[[list[Atom]], object]] = {}
         """Name -> how to get its value from the operators that a program is bound to."""
         self._captured: dict[tuple[object, ...], str] = {}
 
@@ -73,21 +77,24 @@ class Names:
         raise AssertionError("no free name")
 
     def capture(self, key: tuple[object, ...], wanted: str, get: Callable[[list[Atom]], object]) -> str:
-        """A name for a value that the program gets when it is bound."""
+        """A name for a value that is made when the program is bound."""
         if key not in self._captured:
             name = self._captured[key] = self.fresh(wanted, f"{wanted}_")
-            self.values[name] = get
+            self.made[name] = get
         return self._captured[key]
 
     def constant(self, value: object, wanted: str) -> str:
         """A name for a value that is the same for every chain of this shape."""
-        return self.capture((id(value),), wanted, lambda _: value)
-
+        key = (id(value),)
+        if key not in self._captured:
+            name = self._captured[key] = self.fresh(wanted, f"{wanted}_")
+            self.constants[name] = value
+        return self._captured[key]
 
     def helper(self, function: Callable[..., Any], name: str) -> str:
         """One of the names kept for what every program may call."""
         assert name in _RESERVED, name
-        self.values[name] = lambda _: function
+        self.constants[name] = function
         return name
 
 
@@ -135,7 +142,7 @@ class _Fitting:
     def __init__(self, op: Atom, index: int, names: Names) -> None:
         self.op, self.index, self.names = op, index, names
         self.factory = op.definition.factory
-        self.tags = dict(zip(op.definition.parameters, op.shape[1:]))
+        self.tags = dict(zip(op.definition.parameters, op.shape.tags))
         syntax = op.definition.syntax
         self.assigned: set[str] = set()
         for node in syntax.prologue:
@@ -154,7 +161,7 @@ class _Fitting:
             tag = self.tags[parameter]
             wanted = tag[1] if isinstance(tag, tuple) and len(tag) == 2 and isinstance(tag[1], str) else ""
             bound = names.fresh(wanted, f"{self.prefix}{parameter}")
-            names.values[bound] = _argument(self.index, i)
+            names.arguments[bound] = (self.index, i)
             if parameter in self.assigned:
                 state = names.fresh("", f"{self.prefix}{parameter}")
                 copies.append(ast.Assign([ast.Name(state, ast.Store())], ast.Name(bound, ast.Load())))
@@ -229,10 +236,6 @@ class _Value:
 
 
 _NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
-
-
-def _argument(index: int, i: int) -> Callable[[list[Atom]], object]:
-    return lambda operators: operators[index].values[i]
 
 
 def is_ours(module: dict[str, Any]) -> bool:
@@ -370,8 +373,8 @@ class _Rename(ast.NodeTransformer):
         if is_ours(module):
             if value is StopStream:
                 return ast.Name(names.constant(value, "StopStream"), ast.Load())
-            return ast.Name(names.capture(("ours", id(value)), name, lambda _: value), ast.Load())
-        captured = names.capture(("globals", id(module)), "its_globals", lambda _: module)
+            return ast.Name(names.constant(value, name), ast.Load())
+        captured = names.constant(module, "its_globals")
         return ast.Subscript(ast.Name(captured, ast.Load()), ast.Constant(name), node.ctx)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:

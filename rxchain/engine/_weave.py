@@ -44,6 +44,8 @@ class Woven:
     tree: ast.Module
     places: dict[int, tuple[int, str]]
     """Line -> the step that runs there, and the name of the value that entered it."""
+    given: list[str]
+    """What it is bound to, in this order: `Program.bind` knows each by its kind."""
     names: Names
     reasons: dict[int, str]
     """Steps that stayed calls, and why."""
@@ -198,8 +200,9 @@ class _Weaver:
             return [ast.Expr(ast.Yield(_load(value)))]
         if self.mode.sink == "emit":
             return [ast.Expr(ast.Call(_load("emit"), [_load(value)], []))]
-        many = ast.parse("if found: raise many_results()").body
-        return [*many, ast.parse(f"found, result = True, {value}").body[0]]
+        made = ast.parse(f"if found: raise many_results()\nfound, result = True, {value}").body
+        made[-1].result = value  # type: ignore[attr-defined]
+        return made
 
     def program(self) -> Woven:
         mode = self.mode
@@ -236,13 +239,14 @@ class _Weaver:
             if stops:
                 flush = cast(Statements, [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])])
             body += flush
+        straight = mode.sink == "one" and _return_result(body)
         if mode.sink == "one":
-            body += ast.parse("if not found: raise no_result()").body
+            body += ast.parse("raise no_result()" if straight else "if not found: raise no_result()").body
         failed = ast.parse("try: pass\nexcept Exception as error:\n failed(error)\n raise").body[0]
         assert isinstance(failed, ast.Try)
         failed.body = body
-        body = [*self._prologue(stops), failed]
-        if mode.sink == "one":
+        body = [*self._prologue(stops, straight), failed]
+        if mode.sink == "one" and not straight:
             body.append(ast.parse("return result").body[0])
         elif mode.sink == "yield" and not any(_is_yield(n) for s in body for n in ast.walk(s)):
             body.append(ast.parse("if False: yield").body[0])
@@ -285,7 +289,7 @@ class _Weaver:
         has = role in syntax.parts if syntax.parts else support.has_part(self.operators[k], role)
         return self._called(k, role, None) if has else []
 
-    def _prologue(self, stops: bool) -> Statements:
+    def _prologue(self, stops: bool, straight: bool) -> Statements:
         made: Statements = []
         for k, special in enumerate(self.specials):
             if special.reason is not None:
@@ -296,7 +300,7 @@ class _Weaver:
                 made += _mark(special.prologue, k, "")
         if stops:
             made += ast.parse(f"ended = {SOURCE}").body
-        if self.mode.sink == "one":
+        if self.mode.sink == "one" and not straight:
             made += ast.parse("found, result = False, None").body
         if self.breathes:
             made += ast.parse(f"breathe_at = clock() + {support.BREATHE_EVERY}").body
@@ -308,18 +312,22 @@ class _Weaver:
         if mode.sink == "emit":
             arguments = f"{arguments}, emit" if arguments else "emit"
         given = ["failed"]
-        if any(isinstance(n, ast.Name) and n.id == "stopped_at" for s in body for n in ast.walk(s)):
-            self.names.values["stopped_at"] = _program
         if mode.on_error != "stop":
             given.append("skipped")
         if mode.sink == "one":
             given += ["many_results", "no_result"]
+        if any(isinstance(n, ast.Name) and n.id == "stopped_at" for s in body for n in ast.walk(s)):
+            given.append("stopped_at")
         for name in ("opened", "close", "aopened", "aclose", "breathe", "clock"):
             self.helper(name)
         used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
-        self.names.values = {name: get for name, get in self.names.values.items() if name in used}
+        names = self.names
+        for values in (names.constants, names.arguments, names.made):
+            for name in set(values) - used:
+                del values[name]
+        given += [*names.constants, *names.arguments, *names.made]
         head = "async def" if mode.asynchronous else "def"
-        made = ast.parse(f"def make({', '.join([*given, *self.names.values])}):\n {head} run({arguments}): pass\n return run")
+        made = ast.parse(f"def make({', '.join(given)}):\n {head} run({arguments}): pass\n return run")
         make = cast(ast.FunctionDef, made.body[0])
         cast(ast.FunctionDef, make.body[0]).body = body
         text = ast.unparse(ast.fix_missing_locations(made)) + "\n"
@@ -327,11 +335,7 @@ class _Weaver:
         places: dict[int, tuple[int, str]] = {}
         _place(made.body, tree.body, (NOWHERE, ""), places)
         reasons = {k: s.reason for k, s in enumerate(self.specials) if s.reason is not None}
-        return Woven(text, tree, places, self.names, reasons)
-
-
-def _program(_: object) -> object:  # its value is put in when the program is bound
-    return None
+        return Woven(text, tree, places, given, self.names, reasons)
 
 
 def _opener(k: int) -> Callable[[list[Atom]], object]:
@@ -377,6 +381,24 @@ class _Inline:
         for case in getattr(node, "cases", []):
             case.body = self.statements(case.body)
         return [node]
+
+
+def _return_result(body: Statements) -> bool:
+    """Where one item's result can be but one, and is the last thing that happens: return it, and say so."""
+    sinks: list[Any] = [node for s in body for node in ast.walk(s) if hasattr(node, "result")]
+    if len(sinks) != 1:
+        return False
+    block = body
+    while block and isinstance(block[-1], ast.If) and block[-1] is not sinks[0]:
+        last = block[-1]
+        inside = [b for b in (last.body, last.orelse) if any(n is sinks[0] for s in b for n in ast.walk(s))]
+        if not inside:
+            return False
+        block = inside[0]
+    if not block or block[-1] is not sinks[0]:
+        return False
+    block[-2:] = _mark([ast.Return(_load(sinks[0].result))], *sinks[0].place)
+    return True
 
 
 # --- small makers of syntax

@@ -35,8 +35,6 @@ class Execution:
     def __init__(self, operators: list[Atom], label: Label) -> None:
         self.operators, self.label = operators, label
         self.plan = plan_for(operators, tuple([op.shape for op in operators]))
-        self._one: Callable[[Any], Any] | None = None
-        self._one_sync: Callable[[Any], Any] | None = None
         self._bound: dict[Mode, list[Callable[..., Any] | Segment]] = {}
 
     @property
@@ -54,15 +52,13 @@ class Execution:
         return self._bind(mode, on_error)
 
     def _bind(self, mode: Mode, on_error: OnError | None) -> list[Callable[..., Any] | Segment]:
-        def report(error: Exception, step: int, item: object, value: object) -> object:
-            assert on_error is not None
-            return on_error(Failure(error, self.label.chain or "", self.label.nodes[step], item, value))
-
+        report = self._report(on_error) if on_error is not None else None
         programs = self.plan.programs(self.operators, mode)
-        return [
-            p.bind(self.operators, self.label, report if on_error else None) if isinstance(p, Program) else p
-            for p in programs
-        ]
+        return [p.bind(self.operators, self.label, report) if isinstance(p, Program) else p for p in programs]
+
+    def _report(self, on_error: OnError) -> Callable[[Exception, int, object, object], object]:
+        chain, nodes = self.label
+        return lambda error, step, item, value: on_error(Failure(error, chain or "", nodes[step], item, value))
 
     def _telling(self, on_error: OnError | None) -> Callable[[Exception, int, object, object], Awaitable[None]] | None:
         """*on_error* as an operator over the whole stream is given it."""
@@ -76,16 +72,21 @@ class Execution:
 
     # --- one item
 
-    def run(self, item: Any) -> Coroutine[Any, Any, Any]:
-        """Run one item; exactly one result."""
-        if self._one is None:
-            self._one = self._whole(_ONE) or self._run_parted
-        return cast("Coroutine[Any, Any, Any]", self._one(item))
+    def one(self) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+        """What runs one item to exactly one result."""
+        return self._whole(_ONE) or self._run_parted
+
+    def one_sync(self) -> Callable[[Any], Any]:
+        """The same from synchronous code."""
+        if not self.plan.asynchronous and (whole := self._whole(_ONE_SYNC)) is not None:
+            return whole
+        run = self.one()
+        return lambda item: run_on_loop_thread(run(item))
 
     def _whole(self, mode: Mode) -> Callable[..., Any] | None:
         """The program for *mode* if it is but one."""
-        first, *more = self.bind(mode)
-        return None if more or isinstance(first, Segment) else first
+        programs = self._bind(mode, None)
+        return None if len(programs) > 1 or isinstance(programs[0], Segment) else programs[0]
 
     async def _run_parted(self, item: Any) -> Any:
         """The same for a chain of more than one program."""
@@ -101,13 +102,6 @@ class Execution:
         if not found:
             raise NoResult(f"chain {self.label.chain!r} gave no result for the item (it was dropped on its way)")
         return found[0]
-
-    def run_sync(self, item: Any) -> Any:
-        """Run one item from synchronous code."""
-        if self._one_sync is None:
-            whole = None if self.plan.asynchronous else self._whole(_ONE_SYNC)
-            self._one_sync = whole or (lambda item: run_on_loop_thread(self.run(item)))
-        return self._one_sync(item)
 
     # --- streams
 

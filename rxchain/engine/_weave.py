@@ -388,16 +388,16 @@ def _return_result(body: Statements) -> bool:
     sinks: list[Any] = [node for s in body for node in ast.walk(s) if hasattr(node, "result")]
     if len(sinks) != 1:
         return False
+    sink = sinks[0]
     block = body
-    while block and isinstance(block[-1], ast.If) and block[-1] is not sinks[0]:
-        last = block[-1]
-        inside = [b for b in (last.body, last.orelse) if any(n is sinks[0] for s in b for n in ast.walk(s))]
+    while block and isinstance(block[-1], ast.If) and block[-1] is not sink:
+        inside = [b for b in (block[-1].body, block[-1].orelse) if any(n is sink for s in b for n in ast.walk(s))]
         if not inside:
             return False
         block = inside[0]
-    if not block or block[-1] is not sinks[0]:
+    if not block or block[-1] is not sink:
         return False
-    block[-2:] = _mark([ast.Return(_load(sinks[0].result))], *sinks[0].place)
+    block[-2:] = _mark([ast.Return(_load(sink.result))], *sink.place)
     return True
 
 

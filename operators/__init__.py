@@ -1,1 +1,55 @@
-from rxchain.operators._map import map
+"""The catalogue: reactivex's operators over functions of either colour, one operator a file.
+
+What is here is only what rxchain does better, or must do itself to fuse a chain; reactivex's own operators can stand
+before and after a chain.
+"""
+
+from rxchain.operators._batch import batch as batch
+from rxchain.operators._concat_map import concat_map as concat_map
+from rxchain.operators._count import count as count
+from rxchain.operators._default_if_empty import default_if_empty as default_if_empty
+from rxchain.operators._distinct import distinct as distinct
+from rxchain.operators._distinct_until_changed import distinct_until_changed as distinct_until_changed
+from rxchain.operators._enumerate import enumerate as enumerate
+from rxchain.operators._filter import filter as filter
+from rxchain.operators._first import first as first
+from rxchain.operators._flat_map import flat_map as flat_map
+from rxchain.operators._last import last as last
+from rxchain.operators._map import map as map
+from rxchain.operators._pairwise import pairwise as pairwise
+from rxchain.operators._reduce import reduce as reduce
+from rxchain.operators._scan import scan as scan
+from rxchain.operators._skip import skip as skip
+from rxchain.operators._skip_while import skip_while as skip_while
+from rxchain.operators._starmap import starmap as starmap
+from rxchain.operators._start_with import start_with as start_with
+from rxchain.operators._take import take as take
+from rxchain.operators._take_while import take_while as take_while
+from rxchain.operators._tap import tap as tap
+from rxchain.operators._unbatch import unbatch as unbatch
+
+__all__ = [
+    "batch",
+    "concat_map",
+    "count",
+    "default_if_empty",
+    "distinct",
+    "distinct_until_changed",
+    "enumerate",
+    "filter",
+    "first",
+    "flat_map",
+    "last",
+    "map",
+    "pairwise",
+    "reduce",
+    "scan",
+    "skip",
+    "skip_while",
+    "starmap",
+    "start_with",
+    "take",
+    "take_while",
+    "tap",
+    "unbatch",
+]

@@ -65,6 +65,7 @@ def blocks(page: str) -> Iterator[Block]:
         follows = all(not line.strip() for line in lines[last_end + 1 : start - 1])
         if fence["language"] == "text" and found is not None and follows:
             found.output = text
+            yield found
             found = None
         else:
             if found is not None:

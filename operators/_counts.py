@@ -7,7 +7,7 @@ from rxchain.engine import shorten
 
 def is_count(value: object, at_least: int) -> bool:
     """Whether *value* is a whole number, and not too small."""
-    return isinstance(value, SupportsIndex) and value.__index__() >= at_least
+    return isinstance(value, SupportsIndex) and not isinstance(value, type) and value.__index__() >= at_least
 
 
 def wrong_count(name: str, parameter: str, found: object, at_least: int) -> ValueError:
@@ -16,6 +16,6 @@ def wrong_count(name: str, parameter: str, found: object, at_least: int) -> Valu
     keyword = "" if parameter == "count" else f"..., {parameter}="
     return ValueError(
         f"{name}: {parameter} must be a whole number, {at_least} or more, got {given}\n"
-        f"    {name}({keyword}{given})  # incorrect\n"
-        f"    {name}({keyword}{max(3, at_least)})  # correct"
+        f"    ops.{name}({keyword}{given})  # incorrect\n"
+        f"    ops.{name}({keyword}{max(3, at_least)})  # correct"
     )

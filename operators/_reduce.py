@@ -10,8 +10,8 @@ from rxchain.types import T, U
 
 _NOTHING_TO_EMIT = (
     "reduce: the stream ended without an item, and there is no seed to emit instead\n"
-    "    reduce(accumulator)  # incorrect, if the stream may be empty\n"
-    "    reduce(accumulator, seed)  # correct"
+    "    ops.reduce(accumulator)  # incorrect, if the stream may be empty\n"
+    "    ops.reduce(accumulator, seed)  # correct"
 )
 
 

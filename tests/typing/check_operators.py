@@ -19,27 +19,90 @@ class Receipt:
     order: Order
 
 
-def parse(line: str) -> Order: return Order(int(line), True)
-async def fetch(line: str) -> Order: return Order(int(line), True)
-def is_open(order: Order) -> bool: return order.open
-async def is_paid(order: Order) -> bool: return order.open
-async def charge(order: Order) -> Receipt: return Receipt(order)
-def show(receipt: Receipt) -> str: return str(receipt)
-def number(order: Order) -> int: return order.number
-def split(order: Order) -> list[Order]: return [order]
-def generate(order: Order) -> Iterator[Order]: yield order
-async def split_later(order: Order) -> list[Order]: return [order]
-async def generate_later(order: Order) -> AsyncIterator[Order]: yield order
-def promise(order: Order) -> Awaitable[Receipt]: return charge(order)
-def total(so_far: int, order: Order) -> int: return so_far + order.number
-async def total_later(so_far: int, order: Order) -> int: return so_far + order.number
-def larger(one: Order, other: Order) -> Order: return one
-async def larger_later(one: Order, other: Order) -> Order: return one
-def join(number: int, line: str) -> Order: return Order(number, bool(line))
-async def join_later(number: int, line: str) -> Order: return Order(number, bool(line))
-def pick(orders: list[Order]) -> Order: return orders[0]
-def pair(both: tuple[Order, Order]) -> Order: return both[0]
-def numbered(both: tuple[int, Order]) -> Order: return both[1]
+def parse(line: str) -> Order:
+    return Order(int(line), True)
+
+
+async def fetch(line: str) -> Order:
+    return Order(int(line), True)
+
+
+def is_open(order: Order) -> bool:
+    return order.open
+
+
+async def is_paid(order: Order) -> bool:
+    return order.open
+
+
+async def charge(order: Order) -> Receipt:
+    return Receipt(order)
+
+
+def show(receipt: Receipt) -> str:
+    return str(receipt)
+
+
+def number(order: Order) -> int:
+    return order.number
+
+
+def split(order: Order) -> list[Order]:
+    return [order]
+
+
+def generate(order: Order) -> Iterator[Order]:
+    yield order
+
+
+async def split_later(order: Order) -> list[Order]:
+    return [order]
+
+
+async def generate_later(order: Order) -> AsyncIterator[Order]:
+    yield order
+
+
+def promise(order: Order) -> Awaitable[Receipt]:
+    return charge(order)
+
+
+def total(so_far: int, order: Order) -> int:
+    return so_far + order.number
+
+
+async def total_later(so_far: int, order: Order) -> int:
+    return so_far + order.number
+
+
+def larger(one: Order, other: Order) -> Order:
+    return one
+
+
+async def larger_later(one: Order, other: Order) -> Order:
+    return one
+
+
+def join(number: int, line: str) -> Order:
+    return Order(number, bool(line))
+
+
+async def join_later(number: int, line: str) -> Order:
+    return Order(number, bool(line))
+
+
+def pick(orders: list[Order]) -> Order:
+    return orders[0]
+
+
+def pair(both: tuple[Order, Order]) -> Order:
+    return both[0]
+
+
+def numbered(both: tuple[int, Order]) -> Order:
+    return both[1]
+
+
 def log(order: Order) -> None: ...
 
 

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from rxchain import __version__
-from tests.benchmarks._measure import Report, Settings
-from tests.benchmarks.imports import importing
-from tests.benchmarks.items import async_item, build_and_run, sync_item
-from tests.benchmarks.memory import memory
-from tests.benchmarks.streams import async_collect, async_stream, mixed_stream, sync_stream
+
+from ._measure import Report, Settings
+from .imports import importing
+from .items import async_item, build_and_run, sync_item
+from .memory import memory
+from .streams import async_collect, async_stream, mixed_stream, sync_stream
 
 Benchmark = Callable[[Settings], Report]
 
@@ -54,7 +55,7 @@ def main(only: tuple[str, ...], repeat: int | None, items: int | None, file: Pat
     _summarise(console, reports)
     if file is not None:
         file.write_text(json.dumps(_as_json(reports), indent=2, ensure_ascii=False) + "\n")
-    sys.exit(any(report.wrong for report in reports))
+    sys.exit(1 if any(report.wrong for report in reports) else 0)
 
 
 def _show(console: Console, report: Report) -> None:

@@ -9,6 +9,7 @@ run for a whole repetition (the same chain came out at 1.08 and at 1.21).
 import asyncio
 import gc
 import inspect
+import math
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -59,9 +60,9 @@ class Bar:
     def verdict(self) -> str:
         if self.got <= self.limit:
             return "met"
-        if self.never is None:
-            return "not met"
-        return "not met" if self.got <= self.never else f"ABOVE {self.never:g}"
+        if math.isnan(self.got):
+            return "no figure"
+        return f"ABOVE {self.never:g}" if self.never is not None and self.got > self.never else "not met"
 
 
 @dataclass
@@ -79,10 +80,11 @@ class Report:
     """Variants whose answer was not the expected one."""
 
     def value(self, variant: str) -> float:
-        return next(row.value for row in self.rows if row.variant == variant)
+        """Its figure; not a number if its answer was wrong."""
+        return next((row.value for row in self.rows if row.variant == variant), math.nan)
 
     def ratio(self, variant: str) -> float:
-        return next(row.ratio for row in self.rows if row.variant == variant and row.ratio is not None)
+        return next((row.ratio for row in self.rows if row.variant == variant and row.ratio is not None), math.nan)
 
 
 def report_of(benchmark: Callable[..., object], unit: str) -> Report:
@@ -125,7 +127,7 @@ async def _race(report: Report, variants: Sequence[Variant], items: int, repeat:
     assert (by_hand.name, by_hand.share) == (BY_HAND, 1.0)
     expected: dict[int, object] = {}
     running: list[tuple[Variant, int]] = []
-    for variant in variants:
+    for variant in variants[1:]:
         count = max(1, min(items, round(items * variant.share)))
         if count not in expected:
             _, expected[count] = await _timed(by_hand.run, count)
@@ -136,7 +138,7 @@ async def _race(report: Report, variants: Sequence[Variant], items: int, repeat:
             continue
         if _right(report, variant, answer, expected[count]):
             running.append((variant, count))
-    seconds: dict[str, list[float]] = {variant.name: [] for variant, _ in running}
+    seconds: dict[str, list[float]] = {variant.name: [] for variant in (by_hand, *(v for v, _ in running))}
     ratios: dict[str, list[float]] = {variant.name: [] for variant, _ in running}
     for repetition in range(repeat):
         gc.collect()
@@ -146,10 +148,13 @@ async def _race(report: Report, variants: Sequence[Variant], items: int, repeat:
             for which in pair:
                 spent[which.name], answer = await _timed(which.run, count)
                 _right(report, which, answer, expected[count])
-            seconds[variant.name].append(spent[variant.name] / count)
+                seconds[which.name].append(spent[which.name] / count)
             ratios[variant.name].append(spent[variant.name] / spent[BY_HAND])
     for name, spents in seconds.items():
-        report.rows.append(Row(name, statistics.median(spents), statistics.median(ratios[name])))
+        if not spents:
+            continue
+        ratio = statistics.median(ratios[name]) if name in ratios else 1.0
+        report.rows.append(Row(name, statistics.median(spents), ratio))
 
 
 async def _timed(run: Run, count: int) -> tuple[float, object]:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 
-from tests.benchmarks._measure import Bar, Report, Row, Settings, report_of
+from ._measure import Bar, Report, Row, Settings, report_of
 
 _PROGRAM = """
 import time

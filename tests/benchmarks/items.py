@@ -7,8 +7,9 @@ from types import FunctionType
 from typing import cast
 
 from rxchain import Chain
-from tests.benchmarks._measure import BY_HAND, Bar, Report, Run, Settings, Variant, installed, race, report_of
-from tests.benchmarks._nodes import ASYNC, PLAIN, aall_by_hand, all_by_hand
+
+from ._measure import BY_HAND, Bar, Report, Run, Settings, Variant, installed, race, report_of
+from ._nodes import ASYNC, PLAIN, aall_by_hand, all_by_hand
 
 
 def sync_item(settings: Settings) -> Report:

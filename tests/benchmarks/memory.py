@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.benchmarks._measure import BY_HAND, Bar, Report, Row, Settings, report_of
+from ._measure import BY_HAND, Bar, Report, Row, Settings, report_of
 
 # The resident set first, without tracemalloc, whose own records would be in it; both after a warm-up of the same code.
 # Not ru_maxrss: what the imports needed for a moment is in there, and would hide as much of ours.

@@ -6,8 +6,9 @@ from typing import Any
 
 from rxchain import Chain
 from rxchain import operators as ops
-from tests.benchmarks._measure import BY_HAND, Bar, Report, Run, Settings, Variant, installed, race, report_of
-from tests.benchmarks._nodes import (
+
+from ._measure import BY_HAND, Bar, Report, Run, Settings, Variant, installed, race, report_of
+from ._nodes import (
     ASYNC,
     PLAIN,
     aadd_seven,

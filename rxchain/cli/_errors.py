@@ -37,7 +37,7 @@ def one_line(text: object, limit: int = 300) -> str:
 
 def describe(error: BaseException) -> str:
     """An exception's type and message on one line."""
-    message = one_line(error)
+    message = one_line(error.msg if isinstance(error, SyntaxError) else error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 

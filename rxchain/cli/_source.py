@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rxchain.cli._errors import Refusal, did_you_mean
-from rxchain.cli._formats import Format
+from rxchain.cli._formats import Format, format_of
 from rxchain.cli._reading import READERS, BadLine, Batch, InputError
 from rxchain.cli._report import Report
 from rxchain.cli._stop import Stop
@@ -31,20 +31,22 @@ REMEMBERED = 4096
 
 
 class Source:
-    """The items of one file or of stdin, with their places."""
+    """The items of one file or of stdin, with their places. Without a format the file's name tells it; stdin is text."""
 
-    def __init__(self, path: str, format: Format, limit: int | None) -> None:
+    def __init__(self, path: str, format: Format | None, limit: int | None) -> None:
         self.name = "stdin" if path == "-" else path
         self.limit = limit
         self.taken = 0
         self.size: int | None = None
         """Bytes in the file; None where nobody can tell."""
-        self._path, self._format = path, format
+        self._path = path
         self._recent: deque[Batch] = deque()
         self._at = 0
         """Where in the newest batch the item taken last stands."""
         self._fd: int | None = None
         self._open()
+        # Only now: of a file that is not there, its name's extension is not what is to be told.
+        self._format = format or (Format("text") if path == "-" else format_of(path, "--format"))
 
     def _open(self) -> None:
         try:

@@ -35,7 +35,7 @@ def _encode_text(result: Any) -> bytes:
     elif isinstance(result, (int, float)) and not isinstance(result, bool):
         text = repr(result)
     else:
-        raise UnfitError(f"text holds strings and numbers, and this is {_kind(result)}: --to-format jsonl, or make it a str")
+        raise UnfitError(f"text holds strings and numbers, and this is {_kind(result)}: try --to-format jsonl")
     try:
         return f"{text}\n".encode()
     except UnicodeEncodeError as error:

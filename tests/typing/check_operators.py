@@ -200,3 +200,8 @@ for chain in (
     Chain(parse, ops.pairwise(), ops.map(pair), ops.enumerate(1), numbered, ops.distinct(number), ops.last()),
 ):
     assert chain.run is not None
+
+# alone in a chain, both know it
+assert_type(Chain(ops.map(charge)), Chain[Order, Receipt])
+assert_type(Chain(ops.flat_map(split)), Chain[Order, Order])
+assert_type(Chain(ops.concat_map(generate_later)), Chain[Order, Order])

@@ -14,13 +14,12 @@ from collections.abc import (
     Callable,
     Coroutine,
     Generator,
-    Iterable,
     Iterator,
 )
 from types import FunctionType
 from typing import IO, TYPE_CHECKING, Any, Never, TypeAlias, TypeVar, overload
 
-from rxchain.engine import Atom, Label, Operator, name_of, shorten, takes
+from rxchain.engine import Atom, Label, Operator, a_kind_of, name_of, shorten, takes
 from rxchain.errors import CompositionError
 from rxchain.node import ChainNode, plain_node
 from rxchain.runners import Execution, OnError, is_observable, on_observable
@@ -46,8 +45,8 @@ T12 = TypeVar("T12")
 AnyStep: TypeAlias = Operator[T, U] | Callable[[T], AsyncIterator[U] | Iterator[U] | Awaitable[U] | U]
 """What may stand in a chain: an operator, or a function of one item: plain, async, or a generator of either kind."""
 
-# mypy finds no answer for `Awaitable[U] | U`: what it cannot infer is a chain of Any to Any there. pyright infers all, and
-# must go on reporting steps that do not fit; it knows that no system has this name, and mypy doesn't.
+# mypy finds no answer for `Awaitable[U] | U`: what it cannot infer is a chain of Any to Any there. pyright infers all,
+# and must go on reporting steps that do not fit; it knows that no system has this name, and mypy doesn't.
 if os.name == "mypy":
     Uninferred: TypeAlias = Any
 else:
@@ -89,27 +88,154 @@ class Chain(Operator[In_contra, Out_co]):
     @overload
     def __init__(self: Chain[T0, T1], s1: AnyStep[T0, T1], /, *, name: str | None = None) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T2], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T2], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], /, *, name: str | None = None
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T3], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T3],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T4], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T4],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T5], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T5],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        s5: AnyStep[T4, T5],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T6], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T6],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        s5: AnyStep[T4, T5],
+        s6: AnyStep[T5, T6],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T7], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T7],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        s5: AnyStep[T4, T5],
+        s6: AnyStep[T5, T6],
+        s7: AnyStep[T6, T7],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T8], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T8],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        s5: AnyStep[T4, T5],
+        s6: AnyStep[T5, T6],
+        s7: AnyStep[T6, T7],
+        s8: AnyStep[T7, T8],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T9], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T9],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        s5: AnyStep[T4, T5],
+        s6: AnyStep[T5, T6],
+        s7: AnyStep[T6, T7],
+        s8: AnyStep[T7, T8],
+        s9: AnyStep[T8, T9],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T10], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], s10: AnyStep[T9, T10], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T10],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        s5: AnyStep[T4, T5],
+        s6: AnyStep[T5, T6],
+        s7: AnyStep[T6, T7],
+        s8: AnyStep[T7, T8],
+        s9: AnyStep[T8, T9],
+        s10: AnyStep[T9, T10],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T11], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], s10: AnyStep[T9, T10], s11: AnyStep[T10, T11], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T11],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        s5: AnyStep[T4, T5],
+        s6: AnyStep[T5, T6],
+        s7: AnyStep[T6, T7],
+        s8: AnyStep[T7, T8],
+        s9: AnyStep[T8, T9],
+        s10: AnyStep[T9, T10],
+        s11: AnyStep[T10, T11],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: Chain[T0, T12], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], s3: AnyStep[T2, T3], s4: AnyStep[T3, T4], s5: AnyStep[T4, T5], s6: AnyStep[T5, T6], s7: AnyStep[T6, T7], s8: AnyStep[T7, T8], s9: AnyStep[T8, T9], s10: AnyStep[T9, T10], s11: AnyStep[T10, T11], s12: AnyStep[T11, T12], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self: Chain[T0, T12],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        s3: AnyStep[T2, T3],
+        s4: AnyStep[T3, T4],
+        s5: AnyStep[T4, T5],
+        s6: AnyStep[T5, T6],
+        s7: AnyStep[T6, T7],
+        s8: AnyStep[T7, T8],
+        s9: AnyStep[T8, T9],
+        s10: AnyStep[T9, T10],
+        s11: AnyStep[T10, T11],
+        s12: AnyStep[T11, T12],
+        /,
+        *,
+        name: str | None = None,
+    ) -> None: ...
     @overload
     def __init__(
         self: Chain[Any, Any],
@@ -237,7 +363,9 @@ class Chain(Operator[In_contra, Out_co]):
         """
         return self.execution.stream(source, on_error)
 
-    def iterate(self, source: AnyIterable[In_contra], *, on_error: OnError | None = None) -> Generator[Out_co, None, None]:
+    def iterate(
+        self, source: AnyIterable[In_contra], *, on_error: OnError | None = None
+    ) -> Generator[Out_co, None, None]:
         """The same from synchronous code.
 
         No event loop takes part where every step is synchronous; otherwise one runs in a thread of its own, which takes
@@ -261,7 +389,7 @@ class Chain(Operator[In_contra, Out_co]):
         """
         if not is_observable(source):
             raise CompositionError(
-                f"a chain is applied to an Observable, got {type(source).__name__}: {shorten(source)}\n"
+                f"a chain is applied to an Observable, got {a_kind_of(source)}: {shorten(source)}\n"
                 f"    chain({shorten(source, 30)})  # incorrect\n"
                 f"    await chain.run({shorten(source, 30)})  # correct; or chain.run_sync(...)"
             )
@@ -357,11 +485,12 @@ def _wrong_step(step: Any) -> str:
         )
     if hasattr(step, "__rxchain_definition__"):
         name = name_of(step)
-        signature = step.__rxchain_definition__.signature.replace(return_annotation=inspect.Signature.empty)
+        definition = step.__rxchain_definition__
+        name = definition.shown
         return (
             f"{name} is an operator that has not been called\n"
             f"    Chain({name})  # incorrect\n"
-            f"    Chain({name}(...))  # correct: {name}{signature}"
+            f"    Chain({name}(...))  # correct: {name}{definition.plain_signature}"
         )
     if inspect.iscoroutine(step):
         name = step.__name__
@@ -396,9 +525,15 @@ def _wrong_step(step: Any) -> str:
             "    Chain(observable, ...)  # incorrect\n"
             "    observable.pipe(Chain(...))  # correct"
         )
+    if isinstance(step, (list, tuple)):
+        return (
+            f"a step is an operator or a function of one item, got {a_kind_of(step)} of {len(step)}\n"
+            f"    Chain(steps)  # incorrect\n"
+            f"    Chain(*steps)  # correct"
+        )
     text = shorten(step, 40)
     return (
-        f"a step is an operator or a function of one item, got {type(step).__name__}: {text}\n"
+        f"a step is an operator or a function of one item, got {a_kind_of(step)}: {text}\n"
         f"    Chain({text})  # incorrect\n"
         f"    Chain(function)  # correct; to start with a value: ops.start_with({text})"
     )

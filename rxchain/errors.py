@@ -26,7 +26,7 @@ class NoResult(RxChainError):
 
 
 class ManyResults(RxChainError):
-    """Raised by ``run`` and ``run_sync`` when a second result comes: one was asked for. Use ``collect`` or ``stream``."""
+    """Raised by ``run`` and ``run_sync`` when a second result comes, and one was asked for: use ``collect``."""
 
 
 class EmptyStream(RxChainError):

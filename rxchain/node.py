@@ -9,7 +9,20 @@ from enum import Enum
 from types import FunctionType
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
-from rxchain.engine import Atom, Colour, Definition, Operator, Shape, Step, call, colour, name_of, operator, parts, shorten
+from rxchain.engine import (
+    Atom,
+    Colour,
+    Definition,
+    Operator,
+    Shape,
+    Step,
+    call,
+    colour,
+    name_of,
+    operator,
+    parts,
+    shorten,
+)
 from rxchain.errors import CompositionError, PreconditionFailed
 from rxchain.types import In_contra, Out_co, T, U
 

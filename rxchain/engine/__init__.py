@@ -4,7 +4,7 @@ from rxchain.engine._call import Colour, call, colour, name_of, takes
 from rxchain.engine._failure import ItemFailed, Label
 from rxchain.engine._interpret import interpret, noting
 from rxchain.engine._loop_thread import iterate_on_loop_thread, run_on_loop_thread
-from rxchain.engine._operator import Atom, Definition, Operator, Shape, Stage, StopStream, operator, shorten
+from rxchain.engine._operator import Atom, Definition, Operator, Shape, Stage, StopStream, a_kind_of, operator, shorten
 from rxchain.engine._parts import Parts, driven, parts
 from rxchain.engine._program import Mode, Plan, Program, Segment, plan_for
 from rxchain.engine._support import Completed
@@ -27,6 +27,7 @@ __all__ = [
     "Stage",
     "Step",
     "StopStream",
+    "a_kind_of",
     "call",
     "colour",
     "driven",

@@ -71,6 +71,8 @@ class _Flow:
                 for target in node.targets:
                     have = self.writes(target, have)
                 return have
+            case ast.AnnAssign():
+                return self.writes(node.target, self.reads(node.value, have)) if node.value else have
             case ast.AugAssign():
                 if isinstance(node.target, ast.Name):
                     self.read(node.target.id, have)
@@ -91,7 +93,7 @@ class _Flow:
         return have | {n.id for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
     def reads(self, node: ast.AST, have: frozenset[str]) -> frozenset[str]:
-        """Check all that *node*, an expression or a simple statement, reads; what ``:=`` assigns counts from then on."""
+        """Check all that *node* reads, an expression or a simple statement; returns what is assigned after it."""
         bound: set[str] = set()
         for comprehension in ast.walk(node):
             if isinstance(comprehension, ast.comprehension):
@@ -106,7 +108,7 @@ class _Flow:
 
     def read(self, name: str, have: frozenset[str]) -> None:
         if name in self.names and name not in have:
-            raise Refused(f"{name.split('_', 1)[-1]} may be read before it is assigned")
+            raise Refused(f"{name} may be read before it is assigned")
 
 
 def _always_evaluated(node: ast.AST) -> bool:

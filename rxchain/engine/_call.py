@@ -50,7 +50,7 @@ def colour(fn: Callable[..., object]) -> Colour:
         return Colour.SYNC
     if inspect.iscoroutinefunction(fn):
         return Colour.ASYNC
-    own = getattr(type(fn), "__call__", None)
+    own = getattr(type(fn), "__call__", None)  # noqa: B004 (not whether, but how)
     return colour(own) if type(own) is FunctionType else Colour.SYNC
 
 

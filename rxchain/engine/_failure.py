@@ -1,7 +1,6 @@
 """Saying where an error came from: the note that a user's exception gains."""
 
 import inspect
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rxchain.engine._operator import shorten

@@ -3,7 +3,7 @@
 The compiled program must do what this does, always; the property tests hold it to that.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, closing
 from typing import Any
 
@@ -35,9 +35,7 @@ async def interpret(
             yield item
 
 
-async def noting(
-    generator: Any, label: Label, step: int, on_error: OnError | None = None
-) -> AsyncGenerator[Any, None]:
+async def noting(generator: Any, label: Label, step: int, on_error: OnError | None = None) -> AsyncGenerator[Any, None]:
     """An operator over the whole stream, its errors noted; those of an item told to *on_error*."""
     try:
         async for item in generator:

@@ -76,7 +76,7 @@ class Definition:
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise CompositionError(f"{self.name}{self.signature}: {error}") from None
+            raise CompositionError(f"{self.shown}{self.plain_signature}: {error}") from None
         bound.apply_defaults()
         return tuple(bound.arguments.values())
 
@@ -111,38 +111,48 @@ class Definition:
         return tuple(tags)
 
     def _check_function(self, parameter: str, value: object, arity: int) -> None:
+        name = self.shown
+        if inspect.iscoroutine(value):
+            called = value.__name__
+            value.close()
+            raise CompositionError(
+                f"{self.name}: {parameter} must be a function, got a coroutine: {called} was called instead of passed\n"
+                f"    {name}({called}(...))  # incorrect\n"
+                f"    {name}({called})  # correct"
+            )
+        if isinstance(value, Operator) or hasattr(value, "__rxchain_definition__"):
+            raise CompositionError(
+                f"{self.name}: {parameter} must be a function, got an operator: that stands in the chain itself\n"
+                f"    Chain({name}({name_of(value)}), ...)  # incorrect\n"
+                f"    Chain({name_of(value)}, ...)  # correct"
+            )
         if not callable(value):
             default = self.signature.parameters[parameter].default
-            what = f"a {type(value).__name__}" if not isinstance(value, type) else "a class"
-            if inspect.iscoroutine(value):
-                called = value.__name__
-                value.close()
-                raise CompositionError(
-                    f"{self.name}: {parameter} must be a function, got a coroutine: it was called instead of passed\n"
-                    f"    {self.name}({called}(...))  # incorrect\n"
-                    f"    {self.name}({called})  # correct"
-                )
             raise CompositionError(
-                f"{self.name}: {parameter} must be a function{' or None' if default is None else ''}, got {what}:"
-                f" {shorten(value)}\n"
-                f"    {self.name}({shorten(value, 30)})  # incorrect\n"
-                f"    {self.name}(function)  # correct"
-            )
-        if hasattr(value, "__rxchain_definition__"):
-            raise CompositionError(
-                f"{self.name}: {parameter} must be a function of an item, got the operator {name_of(value)!r}\n"
-                f"    {self.name}({name_of(value)})  # incorrect\n"
-                f"    Chain({name_of(value)}(...), ...)  # correct"
+                f"{self.name}: {parameter} must be a function{' or None' if default is None else ''},"
+                f" got {a_kind_of(value)}: {shorten(value)}\n"
+                f"    {name}({shorten(value, 30)})  # incorrect\n"
+                f"    {name}(function)  # correct"
             )
         if arity >= 0 and not takes(value, arity):
-            items = f"{arity} argument{'s' if arity != 1 else ''}"
-            shape = ", ".join(["item", "result", "extra"][:arity]) if arity <= 3 else "..."
+            shape = ", ".join(["item"] if arity == 1 else "abcdefgh"[:arity])
             raise CompositionError(
-                f"{self.name}: {parameter} is called with {items}, and {name_of(value)!r} does not take that:"
-                f" {name_of(value)}{_signature(value)}\n"
-                f"    {self.name}({name_of(value)})  # incorrect\n"
-                f"    {self.name}(lambda {shape}: ...)  # correct"
+                f"{self.name}: {parameter} is called with {arity} argument{'s' if arity != 1 else ''},"
+                f" and {name_of(value)!r} does not take that: {name_of(value)}{_signature(value)}\n"
+                f"    {name}({name_of(value)})  # incorrect\n"
+                f"    {name}(lambda {shape}: ...)  # correct"
             )
+
+    @property
+    def shown(self) -> str:
+        """How a user writes its name."""
+        return f"ops.{self.name}" if self.factory.__module__.startswith("rxchain.operators") else self.name
+
+    @property
+    def plain_signature(self) -> str:
+        """Its parameters, without their types."""
+        parameters = [p.replace(annotation=p.empty) for p in self.signature.parameters.values()]
+        return str(self.signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 
 def _signature(fn: Callable[..., object]) -> str:
@@ -150,6 +160,12 @@ def _signature(fn: Callable[..., object]) -> str:
         return str(inspect.signature(fn))
     except (TypeError, ValueError):
         return "(...)"
+
+
+def a_kind_of(value: object) -> str:
+    """What sort of thing *value* is, with its article."""
+    name = "class" if isinstance(value, type) else type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def shorten(value: object, limit: int = 120) -> str:
@@ -191,12 +207,14 @@ class Operator(Generic[In_contra, Out_co]):
 class Shape:
     """What of an operator the compiled program depends on; equal shapes are one object, so that they hash fast."""
 
-    __slots__ = ("tags",)
+    __slots__ = ("folded", "tags")
 
     _all: ClassVar[dict[tuple[object, ...], "Shape"]] = {}
     _MOST = 4096
 
     tags: tuple[Tag, ...]
+    folded: Any
+    """What the compiler has made of it."""
 
     @classmethod
     def of(cls, definition: Definition, tags: tuple[Tag, ...]) -> "Shape":
@@ -207,7 +225,7 @@ class Shape:
             if len(cls._all) >= cls._MOST:
                 cls._all.clear()  # what is in use stays right, and is compiled once more when it is built again
             shape = cls._all[key] = cls()
-            shape.tags = tags
+            shape.tags, shape.folded = tags, None
         return shape
 
 
@@ -278,4 +296,16 @@ def operator(factory: Callable[P, Step[T, U] | Stage[T, U]]) -> Callable[P, Oper
     return make
 
 
-__all__ = ["Applied", "Atom", "Colour", "Definition", "Operator", "Shape", "Stage", "StopStream", "operator", "shorten"]
+__all__ = [
+    "Applied",
+    "Atom",
+    "Colour",
+    "Definition",
+    "Operator",
+    "Shape",
+    "Stage",
+    "StopStream",
+    "a_kind_of",
+    "operator",
+    "shorten",
+]

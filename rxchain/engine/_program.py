@@ -11,8 +11,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from rxchain.engine._failure import Label, note, value_at
+from rxchain.engine._fold import folded
 from rxchain.engine._operator import Atom
-from rxchain.engine._specialise import Names, specialise
 from rxchain.engine._syntax import Refused
 from rxchain.engine._weave import NOWHERE, SOURCE, Mode, Woven, weave
 from rxchain.errors import ManyResults, NoResult
@@ -110,8 +110,7 @@ class Plan:
     """All that is compiled for one shape of chain."""
 
     def __init__(self, operators: list[Atom]) -> None:
-        specials = [specialise(op, k, Names()) for k, op in enumerate(operators)]
-        self.asynchronous_steps = tuple(k for k, special in enumerate(specials) if special.asynchronous)
+        self.asynchronous_steps = tuple(k for k, op in enumerate(operators) if folded(op).asynchronous)
         self.asynchronous = bool(self.asynchronous_steps)
         # Around each operator over the whole stream a program, be it empty: it opens the source, it gives to the sink.
         self._segments: list[Segment] = []
@@ -138,7 +137,7 @@ class Plan:
             else:
                 made += _compile_steps(operators, segment.first, segment.last, mode)
         if len(made) > 1 and mode.source in ("for", "async for"):
-            # Only the first takes from the chain's source, only the last gives to its sink; between them it is a stream.
+            # Only the first takes from the source, only the last gives to the sink; between them it is a stream.
             whole = made
             made = []
             for i, part in enumerate(whole):

@@ -1,20 +1,21 @@
 """The compiler: a row of operators becomes one program that reads as if written by hand.
 
 Each ``yield`` of a step is replaced by the next step's body. A step that cannot be inlined stays a call:
-``for x2 in stage1.step(x1): ...``. The outermost statements depend on the `Mode`: where items come from, where results go.
+``for x2 in stage1.step(x1): ...``. The outermost statements depend on the `Mode`: where items come from, where results
+go.
 """
 
 import ast
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
 from rxchain.engine import _support as support
 from rxchain.engine._call import Colour
+from rxchain.engine._names import Names
 from rxchain.engine._operator import Atom, StopStream
-from rxchain.engine._specialise import Names, Part, Special, is_ours, specialise
-from rxchain.engine._syntax import Refused
+from rxchain.engine._specialise import Part, Special, is_ours, specialise
+from rxchain.engine._syntax import Refused, copied
 
 Statements: TypeAlias = list[ast.stmt]
 
@@ -87,14 +88,14 @@ class _Weaver:
             sites = sum(_is_yield(n) for s in part.body for n in ast.walk(s))
             sites *= max([1, *(2 for s in part.body for n in ast.walk(s) if self._forks(n))])
             if (sites - 1) * weights[k + 1] > _DUPLICATES:
-                self.specials[k] = Special(special.asynchronous, "inlining it would repeat too much of the rest")
+                self.specials[k] = Special("inlining it would repeat too much of the rest")
                 weights[k] = 2 + weights[k + 1]
             else:
                 weights[k] = own + sites * weights[k + 1]
         return weights
 
     def _forks(self, node: ast.AST) -> bool:
-        """Whether *node* loops over parts of unknown kind in an asynchronous program: once as `for`, once as `async for`."""
+        """Whether *node* loops over parts of unknown kind: written twice, as `for` and as `async for`."""
         return self.mode.asynchronous and getattr(node, "parts_of", None) in (Colour.SYNC, Colour.ASYNC)
 
     def rest(self, k: int, value: str) -> Statements:
@@ -107,7 +108,7 @@ class _Weaver:
         return self._inlined(k, special.parts["step"], value)
 
     def _inlined(self, k: int, part: Part, value: str) -> Statements:
-        body = [copy.deepcopy(node) for node in part.body]
+        body = [copied(node) for node in part.body]
         head: Statements = []
         if part.item is not None:
             if part.rebinds_item:
@@ -159,7 +160,7 @@ class _Weaver:
         assert isinstance(node.target, ast.Name)
 
         def body() -> Statements:
-            return inline.statements([copy.deepcopy(s) for s in node.body])
+            return inline.statements([copied(s) for s in node.body])
 
         target = node.target.id
         if kind is Colour.GENERATOR:
@@ -223,7 +224,9 @@ class _Weaver:
             body.append(ast.parse("items = source").body[0])
         handlers = list(stop_handler)
         if mode.source == "push":
-            handlers.append(ast.ExceptHandler(_load(self.names.constant(support.Completed, "Completed")), None, [ast.Pass()]))
+            handlers.append(
+                ast.ExceptHandler(_load(self.names.constant(support.Completed, "Completed")), None, [ast.Pass()])
+            )
         if handlers or closing:
             body += [ast.Try(main, handlers, [], closing)]
         else:
@@ -235,7 +238,7 @@ class _Weaver:
             if mode.on_error != "stop":
                 flush = [self._guarded(flush, "None")]
             if any(self._may_stop(j) for j in range(k + 1, count)):
-                flush = cast(Statements, [ast.Try(flush, list(copy.deepcopy(stop_handler)), [], [])])
+                flush = cast(Statements, [ast.Try(flush, [copied(h) for h in stop_handler], [], [])])
             if stops:
                 flush = cast(Statements, [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])])
             body += flush
@@ -366,10 +369,9 @@ class _Inline:
         if not any(_is_yield(n) for n in ast.walk(node)):
             return [node]
         if isinstance(node, (ast.For, ast.AsyncFor)) and isinstance(node.target, ast.Name):
-            only = node.body[0]
-            if isinstance(only, ast.Expr) and isinstance(only.value, ast.Yield) and len(node.body) == 1:
-                if isinstance(only.value.value, ast.Name) and only.value.value.id == node.target.id:
-                    node.target.id = only.value.value.id = f"x{k + 1}"
+            match node.body:  # `for part in parts: yield part`: the part is the next step's item
+                case [ast.Expr(ast.Yield(ast.Name(id=name) as yielded))] if name == node.target.id:
+                    node.target.id = yielded.id = f"x{k + 1}"
         if isinstance(node, ast.AsyncFor) and hasattr(node, "parts_of"):
             return weaver.parts_loop(k, node, self)
         for name in ("body", "orelse"):
@@ -389,15 +391,17 @@ def _return_result(body: Statements) -> bool:
     if len(sinks) != 1:
         return False
     sink = sinks[0]
+    place: tuple[int, str] = sink.place
+    result: str = sink.result
     block = body
-    while block and isinstance(block[-1], ast.If) and block[-1] is not sink:
-        inside = [b for b in (block[-1].body, block[-1].orelse) if any(n is sink for s in b for n in ast.walk(s))]
+    while block and isinstance(last := block[-1], ast.If):
+        inside = [b for b in (last.body, last.orelse) if any(n is sink for s in b for n in ast.walk(s))]
         if not inside:
             return False
         block = inside[0]
     if not block or block[-1] is not sink:
         return False
-    block[-2:] = _mark([ast.Return(_load(sink.result))], *sink.place)
+    block[-2:] = _mark([ast.Return(_load(result))], *place)
     return True
 
 
@@ -442,9 +446,11 @@ def _substitute(body: Statements, name: str, value: str) -> None:
 def _mark(body: Statements, step: int, value: str) -> Statements:
     """Note on each statement, unless it is another step's, which step runs there."""
     for node in body:
-        for inner in ast.walk(node):
-            if isinstance(inner, (ast.stmt, ast.ExceptHandler)) and not hasattr(inner, "place"):
-                inner.place = (step, value)  # type: ignore[union-attr]
+        if hasattr(node, "place"):
+            continue  # and so is all that is in it
+        node.place = (step, value)  # type: ignore[attr-defined]
+        for name in ("body", "orelse", "handlers", "finalbody", "cases"):
+            _mark(getattr(node, name, ()), step, value)  # type: ignore[arg-type]
     return body
 
 

@@ -4,12 +4,13 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from typing import Any, cast
 
 from rxchain.engine import (
+    Atom,
     Colour,
     Label,
     Mode,
-    Atom,
     Program,
     Segment,
+    a_kind_of,
     call,
     colour,
     iterate_on_loop_thread,
@@ -127,9 +128,7 @@ class Execution:
         await last(self._chained(programs[:-1], source, on_error), collected.append)
         return collected
 
-    def _chained(
-        self, programs: list[Callable[..., Any] | Segment], source: Any, on_error: OnError | None
-    ) -> Any:
+    def _chained(self, programs: list[Callable[..., Any] | Segment], source: Any, on_error: OnError | None) -> Any:
         for program in programs:
             if isinstance(program, Segment):
                 op = self.operators[program.first]
@@ -143,7 +142,7 @@ class Execution:
         how: Any = "stop" if on_error is None else "await" if colour(on_error) is Colour.ASYNC else "call"
         if isinstance(source, AsyncIterable):
             return Mode("async for", sink, True, how)
-        if isinstance(source, Iterable) or hasattr(source, "__getitem__") and not hasattr(source, "subscribe"):
+        if isinstance(source, Iterable) or (hasattr(source, "__getitem__") and not hasattr(source, "subscribe")):
             return Mode("for", sink, asynchronous, how)
         name = f"chain {self.label.chain!r}" if self.label.chain else "the chain"
         if hasattr(source, "subscribe") or hasattr(source, "subscribe_async"):
@@ -153,7 +152,7 @@ class Execution:
                 "    observable.pipe(chain)  # correct"
             )
         raise CompositionError(
-            f"{name}: items come from an iterable or an async iterable, got {type(source).__name__}: {shorten(source)}\n"
+            f"{name}: items come from an iterable or an async iterable, got {a_kind_of(source)}: {shorten(source)}\n"
             f"    chain.stream({shorten(source, 30)})  # incorrect\n"
             f"    chain.stream([{shorten(source, 30)}])  # correct; or chain.run(item) for one item"
         )

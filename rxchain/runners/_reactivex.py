@@ -29,13 +29,11 @@ def is_observable(source: object) -> bool:
 
 def on_observable(source: Observable[Any], execution: Execution) -> Observable[Any]:
     """The chain's output over *source*; each subscription to it runs the chain afresh."""
-    from reactivex import Observable
 
     if execution.plan.asynchronous:
         nodes = ", ".join(repr(name) for name in execution.asynchronous_nodes)
         raise CompositionError(
-            f"on a reactivex Observable only synchronous chains run so far, and {nodes} of {execution.label.chain or 'this chain'!r}"
-            " is asynchronous\n"
+            f"on a reactivex Observable only synchronous chains run so far, and {nodes} is asynchronous\n"
             "    observable.pipe(chain)  # incorrect\n"
             "    async for result in chain.stream(items): ...  # correct"
         )

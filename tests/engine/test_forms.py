@@ -244,7 +244,11 @@ def comprehends() -> Any:
 
     def step(item: int) -> Iterator[Any]:
         seen.append(item)
-        yield [item + seen for seen in seen], {k: v for k, v in enumerate(seen)}, [y for x in [seen] for y in x if y]
+        yield (
+            [item + seen for seen in seen],
+            {k: v * 2 for k, v in enumerate(seen)},
+            [y for x in [seen] for y in x if y],
+        )
 
     return step
 
@@ -297,6 +301,7 @@ def starts_and_flushes(*values: Any, last: Any = "last") -> Any:
     def start() -> Iterator[Any]:
         for value in values:
             yield value
+            assert values
 
     def step(item: Any) -> Iterator[Any]:
         nonlocal count
@@ -357,7 +362,7 @@ def calls_and_takes_apart(fn: Callable[[Any], Any]) -> Any:
 @operator
 def chooses(how: bool, maybe: Callable[[Any], Any] | None = None) -> Any:
     async def step(item: Any) -> AsyncIterator[Any]:
-        if how and not (maybe is None):
+        if how and maybe is not None:
             yield await call(maybe, item)
         elif maybe is not None or not how:
             yield "plain" if maybe is None else await call(maybe, item) if how else "unused"
@@ -381,7 +386,7 @@ def closed_over(amount: int) -> Callable[..., Operator[Any, Any]]:
 @operator
 def annotates() -> Any:
     seen: int = 0
-    unused: int
+    unused: int  # noqa: F842
 
     def step(item: int) -> Iterator[Any]:
         nonlocal seen

@@ -78,7 +78,7 @@ def later(fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     async def awaited(*args: Any) -> Any:
         return fn(*args)
 
-    del awaited.__wrapped__  # type: ignore[attr-defined]
+    del awaited.__wrapped__
     return awaited
 
 

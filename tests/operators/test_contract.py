@@ -156,7 +156,7 @@ def test_start_with_emits_before_the_source_is_opened() -> None:
         (lambda: ops.skip(1.5), "skip: count must be a whole number, 0 or more, got 1.5"),  # type: ignore[arg-type]
         (lambda: ops.batch(0), "batch: count must be a whole number, 1 or more, got 0"),
         (lambda: ops.distinct(memory=0), "distinct: memory must be a whole number, 1 or more, got 0"),
-        (lambda: ops.flat_map(plain, concurrency=0), "flat_map: concurrency must be a whole number, 1 or more, got 0"),
+        (lambda: ops.flat_map(range, concurrency=0), "flat_map: concurrency must be a whole number, 1 or more, got 0"),
     ],
 )
 def test_a_wrong_count_is_refused_where_it_is_written(wrong: Any, message: str) -> None:
@@ -182,7 +182,7 @@ def test_the_error_of_an_empty_stream_says_what_allows_it(make: Any) -> None:
 
 
 def test_the_keys_distinct_remembers_are_those_seen_last() -> None:
-    chain = Chain(ops.distinct(memory=2))
+    chain: Chain[int, int] = Chain(ops.distinct(memory=2))
     assert list(chain.iterate([1, 2, 1, 3, 1, 2, 3])) == [1, 2, 3, 2, 3]
 
 
@@ -193,6 +193,7 @@ def test_a_key_that_cannot_be_looked_up_fails_with_its_item() -> None:
 
 
 def test_lists_of_batch_are_never_touched_again() -> None:
-    batches = list(Chain(ops.batch(2)).iterate(range(5)))
+    chain: Chain[int, list[int]] = Chain(ops.batch(2))
+    batches = list(chain.iterate(range(5)))
     assert batches == [[0, 1], [2, 3], [4]]
     assert len({id(batch) for batch in batches}) == 3

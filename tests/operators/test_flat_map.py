@@ -420,7 +420,7 @@ def test_nothing_is_lost_doubled_or_out_of_its_items_order(
         finally:
             working -= 1
 
-    chain = Chain(ops.enumerate(), ops.flat_map(parts, concurrency))
+    chain: Chain[int, tuple[int, int]] = Chain(ops.enumerate(), ops.flat_map(parts, concurrency))
     for way in (streamed, streamed_async, interpreted):
         working = worked = 0
         outcome = way(chain, items, skip, most)

@@ -179,7 +179,7 @@ def test_an_async_generator_is_closed_when_its_parts_are_no_longer_wanted(most: 
             await asyncio.sleep(0)
             said.append(f"closed {item}")
 
-    chain = Chain(ops.concat_map(noted), ops.take(most))
+    chain: Chain[int, int] = Chain(ops.concat_map(noted), ops.take(most))
     list(chain.iterate([1, 2]))
     assert said == ["closed 1", "closed 2"][: 1 + (most > 2)]
 

@@ -31,7 +31,7 @@ REMEMBERED = 4096
 
 
 class Source:
-    """The items of one file or of stdin, with their places. Without a format the file's name tells it; stdin is text."""
+    """The items of a file or of stdin, with their places. Without a format the file's name tells it; stdin is text."""
 
     def __init__(self, path: str, format: Format | None, limit: int | None) -> None:
         self.name = "stdin" if path == "-" else path

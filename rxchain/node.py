@@ -121,7 +121,7 @@ class ChainNode(Atom, Operator[In_contra, Out_co], Generic[In_contra, Out_co, Ra
     def __call__(self, item: In_contra, /) -> Raw_co:  # type: ignore[override]
         """Call the logic; an Observable is piped instead."""
         if hasattr(item, "subscribe") and hasattr(item, "pipe"):
-            return super().__call__(item)  # type: ignore[arg-type,return-value]
+            return super().__call__(item)  # type: ignore[misc,no-any-return]
         return self.logic(item)
 
     def __repr__(self) -> str:

@@ -113,7 +113,7 @@ async def _interpret_steps(
     try:
         for k in reversed(range(len(stages))):
             if (start := stages[k].start) is not None:
-                async with aclosing(follow(k, start(), _NOTHING)) as outputs:
+                async with aclosing(guarded(follow(k, start(), _NOTHING), None)) as outputs:
                     async for out in outputs:
                         yield out
         try:

@@ -14,7 +14,7 @@ RESERVED = frozenset(
     (
         *("make", "run", "source", "items", "emit", "ended", "error", "stop", "stopped_at", "found", "result"),
         *("many_results", "no_result", "failed", "skipped", "opened", "close", "aopened", "aclose", "breathe"),
-        *("breathe_at", "clock", "driven", "is_iterable", "iterable_parts", "parts"),
+        *("breathe_at", "clock", "driven", "is_iterable", "iterable_parts", "parts", "PLAIN"),
     )
 )
 """Names that mean the same in every program."""
@@ -60,7 +60,7 @@ class Names:
             self.constants[name] = value
         return self._captured[key]
 
-    def helper(self, function: Callable[..., Any], name: str) -> str:
+    def helper(self, function: object, name: str) -> str:
         """One of the names kept for what every program may call."""
         assert name in RESERVED, name
         self.constants[name] = function

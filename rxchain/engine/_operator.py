@@ -17,8 +17,6 @@ from rxchain.errors import CompositionError
 from rxchain.types import In_contra, Out_co, Step, T, U, V
 
 if TYPE_CHECKING:
-    from reactivex import Observable
-
     from rxchain.chain import AnyStep, Chain, Uninferred
 
 P = ParamSpec("P")
@@ -199,9 +197,11 @@ class Operator(Generic[In_contra, Out_co]):
     def __ror__(self, other: Any) -> Any:
         return Operator.composed(other, self)
 
-    def __call__(self, source: "Observable[Any]", /) -> "Observable[Any]":
-        """Apply to a reactivex Observable, so that ``source.pipe(operator)`` works."""
-        return Operator.composed(self)(source)  # type: ignore[no-any-return]
+    if not TYPE_CHECKING:  # checkers would take every operator for a function of Observables: there, wrap it in a Chain
+
+        def __call__(self, source, /):
+            """Apply to a reactivex Observable, so that ``source.pipe(operator)`` works."""
+            return Operator.composed(self)(source)
 
 
 class Shape:

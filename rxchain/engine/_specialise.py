@@ -40,7 +40,7 @@ def specialise(op: Atom, index: int, names: Names) -> Special:
     outer: dict[str, str] = {}
     prologue: list[ast.stmt] = []
     for i, (parameter, tag) in enumerate(zip(op.definition.parameters, op.shape.tags)):
-        wanted = tag[1] if isinstance(tag, tuple) and len(tag) == 2 else ""
+        wanted = str(tag[1]) if isinstance(tag, tuple) and len(tag) == 2 else ""
         bound = names.fresh(wanted, f"{prefix}{parameter}")
         names.arguments[bound] = (index, i)
         if parameter in fold.assigned:

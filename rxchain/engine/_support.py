@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from rxchain.engine._operator import Atom
-from rxchain.engine._parts import driven, is_iterable, iterable_parts, parts
+from rxchain.engine._parts import PLAIN, driven, is_iterable, iterable_parts, parts
 
 BREATHE_EVERY = 0.005
 """Seconds that a program may keep the event loop to itself; with one item's own time it stays under 10 ms."""
@@ -59,6 +59,7 @@ def is_async_generator(op: Atom, role: str) -> bool:
 
 __all__ = [
     "BREATHE_EVERY",
+    "PLAIN",
     "Completed",
     "aclose",
     "aopened",

@@ -167,20 +167,19 @@ class _Weaver:
             return [_for(target, made, self._loop_body(body()))]
         if kind is Colour.ASYNC_GENERATOR:
             return self._async_for(f"parts{k}", target, made, body())
-        if not self.mode.asynchronous:
-            iterable = ast.Call(_load(self.helper("iterable_parts")), [made], [])
-            return [_for(target, iterable, self._loop_body(body()))]
         variable = f"parts{k}"
-        is_iterable = ast.Call(_load(self.helper("is_iterable")), [_load(variable)], [])
+        self.names.helper(support.PLAIN, "PLAIN")
+        # The variable would keep a generator from being closed when the rest fails: hence the handler.
+        close = ast.parse(f"{self.helper('close')}({variable})\nraise").body
+        handler = ast.ExceptHandler(_load("BaseException"), None, close)
+        loop = ast.Try([_for(target, _load(variable), self._loop_body(body()))], [handler], [], [])
+        if not self.mode.asynchronous:
+            check = f"if type({variable}) not in PLAIN: {variable} = {self.helper('iterable_parts')}({variable})"
+            return [_assign_expr(variable, made), *ast.parse(check).body, loop]
+        is_plain = f"type({variable}) in PLAIN or {self.helper('is_iterable')}({variable})"
         others = ast.Call(_load(self.helper("parts")), [_load(variable)], [])
-        return [
-            _assign_expr(variable, made),
-            ast.If(
-                is_iterable,
-                [_for(target, _load(variable), self._loop_body(body()))],
-                self._async_for(variable, target, others, body()),
-            ),
-        ]
+        by_await = self._async_for(variable, target, others, body())
+        return [_assign_expr(variable, made), ast.If(ast.parse(is_plain, mode="eval").body, [loop], by_await)]
 
     # --- the statements around it
 
@@ -211,7 +210,8 @@ class _Weaver:
         stops = any(self._may_stop(k) for k in range(count))
         starts: Statements = []
         for k in reversed(range(count)):
-            starts += self._once(k, "start")
+            start = self._once(k, "start")
+            starts += [self._guarded(start, "None")] if start and mode.on_error != "stop" else start
         stop_handler = [_handler(StopStream, "stop", "ended = stopped_at(stop)", self)] if stops else []
         main = [*starts, *self._main_loop()]
         closing: Statements = []

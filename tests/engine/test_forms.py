@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rxchain import Chain, Operator, Stage, StopStream, call, operator, parts
+from rxchain import operators as ops
 from tests.running import collected, interpreted, iterated, observed, streamed, streamed_async
 
 factor = 10  # changed by a test: a global is looked up when the step runs
@@ -527,3 +528,31 @@ def test_a_variable_of_an_enclosing_function_is_looked_up_when_the_step_runs() -
     assert chain.run_sync(1) == 2
     amount = 5
     assert chain.run_sync(1) == 6
+
+
+def test_a_generator_that_a_function_returned_is_closed_before_the_error_goes_on() -> None:
+    log: list[str] = []
+
+    def numbers(item: int) -> Iterator[int]:
+        try:
+            yield item
+        finally:
+            log.append("closed")
+
+    def fail(item: int) -> int:
+        raise ValueError(item)
+
+    chains: list[Chain[int, int]] = [
+        Chain(numbers, fail),
+        Chain(ops.concat_map(lambda item: numbers(item)), fail),
+        Chain(ops.concat_map(numbers), fail),
+    ]
+    for chain in chains:
+        for run in (iterated, streamed, interpreted):
+            log.clear()
+            with pytest.raises(ValueError) as caught:  # noqa: PT011
+                chain.run_sync(1)
+            assert log == ["closed"], caught  # while the traceback is still alive
+            log.clear()
+            assert run(chain, [1]).error == "ValueError: 1"
+            assert log == ["closed"]

@@ -9,6 +9,7 @@ import gzip
 import io
 import os
 import stat
+import sys
 import threading
 import zlib
 from collections import deque
@@ -34,6 +35,8 @@ class Source:
     """The items of a file or of stdin, with their places. Without a format the file's name tells it; stdin is text."""
 
     def __init__(self, path: str, format: Format | None, limit: int | None) -> None:
+        if path == "-" and sys.stdin is None:  # closed: the number 0 is some other file's by now
+            raise Refusal("stdin is closed, so there is nothing to read: say --from FILE")
         self.name = "stdin" if path == "-" else path
         self.limit = limit
         self.taken = 0

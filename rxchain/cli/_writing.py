@@ -7,6 +7,7 @@ import io
 import json
 import os
 import stat
+import sys
 import threading
 import zlib
 from collections.abc import Callable
@@ -146,6 +147,8 @@ class Output:
     """
 
     def __init__(self, path: str, format: Format | None, input_path: str) -> None:
+        if path == "-" and sys.stdout is None:  # closed: the number 1 is some other file's by now
+            raise Refusal("stdout is closed, so there is nowhere to write to: say --to FILE")
         self.name = "stdout" if path == "-" else path
         self.encode = encoder_for(format)
         self.error: OSError | None = None

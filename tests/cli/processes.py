@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, cast
 
 COMMAND = [sys.executable, "-W", "error", "-m", "rxchain"]
 
@@ -14,7 +14,7 @@ class Process:
 
     def __init__(self, command: list[str], **how: Any) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
-        self._process: subprocess.Popen[bytes] = subprocess.Popen(command, bufsize=0, **pipes)
+        self._process = cast("subprocess.Popen[bytes]", subprocess.Popen(command, bufsize=0, **pipes))
         self.wait, self.send_signal = self._process.wait, self._process.send_signal
 
     @property

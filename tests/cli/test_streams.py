@@ -231,3 +231,11 @@ def test_progress_elsewhere_only_if_asked_for(start: Start, until: Until) -> Non
     assert until(process.stderr, b"items/s\n").startswith(b"1 item in, 1 result out, ")
     process.stdin.close()
     assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(("descriptor", "said"), [(0, b"stdin is closed"), (1, b"stdout is closed")])
+def test_closed_ends_are_told_before_anything_runs(folder: Path, descriptor: int, said: bytes) -> None:
+    command = [sys.executable, "-m", "rxchain", "run", "chains:uppers"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, timeout=60, preexec_fn=lambda: os.close(descriptor))
+    assert said in done.stderr
+    assert done.returncode == 2

@@ -39,11 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
     cancel_all = runners._cancel_all_tasks
 
     def noticing(loop: asyncio.AbstractEventLoop) -> None:
-        for task in asyncio.all_tasks(loop):
+        pending = asyncio.all_tasks(loop)
+        for task in pending:
             # Dropping a generator that is not exhausted makes asyncio start a task that closes it: nobody's leak.
             if type(task.get_coro()).__name__ != "async_generator_athrow":
                 _cancelled_at_the_end.append(repr(task))
-        cancel_all(loop)
+        if pending:
+            cancel_all(loop)
 
     runners._cancel_all_tasks = noticing
     config.add_cleanup(lambda: setattr(runners, "_cancel_all_tasks", cancel_all))

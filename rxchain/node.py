@@ -16,6 +16,7 @@ from rxchain.engine import (
     Operator,
     Shape,
     Step,
+    a_kind_of,
     call,
     colour,
     name_of,
@@ -118,7 +119,7 @@ class ChainNode(Atom, Operator[In_contra, Out_co], Generic[In_contra, Out_co, Ra
         self.logic = logic
         super().__init__(_GENERATOR if generates else _ITEM, (logic, when, then, _REFUSALS[refuse], name), name)
 
-    def __call__(self, item: In_contra, /) -> Raw_co:  # type: ignore[override]
+    def __call__(self, item: In_contra, /) -> Raw_co:
         """Call the logic; an Observable is piped instead."""
         if hasattr(item, "subscribe") and hasattr(item, "pipe"):
             return super().__call__(item)  # type: ignore[misc,no-any-return]
@@ -199,7 +200,7 @@ def node(fn: Any = None, /, **declared: Any) -> Any:
         return lambda fn: node(fn, **declared)
     if not callable(fn):
         raise CompositionError(
-            f"node is given a function, got {type(fn).__name__}: {shorten(fn, 40)}\n"
+            f"node is given a function, got {a_kind_of(fn)}: {shorten(fn, 40)}\n"
             f"    @node({shorten(fn, 40)})  # incorrect\n"
             f"    @node(name={shorten(fn, 40)})  # correct, if that is its name"
         )

@@ -97,5 +97,5 @@ def name_of(fn: object) -> str:
     """The name under which a person knows *fn*."""
     while isinstance(fn, functools.partial):
         fn = fn.func
-    name = getattr(fn, "__name__", None)
+    name = getattr(fn, "__name__", None) or getattr(fn, "name", None)
     return name if isinstance(name, str) else type(fn).__name__

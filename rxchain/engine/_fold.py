@@ -200,8 +200,13 @@ class _Fold(ast.NodeTransformer):
                 made += result if isinstance(result, list) else [result]
             return made
         node.test = test
-        node.body = self.statements(node.body) or [ast.Pass()]
+        node.body = self.statements(node.body)
         node.orelse = self.statements(node.orelse)
+        if not node.body and node.orelse:
+            negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+            node.test = test.operand if negated else ast.UnaryOp(ast.Not(), test)
+            node.body, node.orelse = node.orelse, []
+        node.body = node.body or [ast.Pass()]
         return node
 
     def statements(self, body: list[ast.stmt]) -> list[ast.stmt]:

@@ -4,6 +4,7 @@ Owned by one iteration: it starts with the first item asked for and is joined wh
 """
 
 import asyncio
+import concurrent.futures
 import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -41,22 +42,26 @@ class LoopThread:
 
         def finish(task: "asyncio.Task[T]") -> None:
             if task.cancelled():
-                future.cancel()
+                future.set_exception(asyncio.CancelledError())
             elif (error := task.exception()) is not None:
                 future.set_exception(error)
             else:
                 future.set_result(task.result())
 
-        self.loop.call_soon_threadsafe(start)
+        def cancel() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:
+                coroutine.close()
+                future.set_exception(asyncio.CancelledError())
+
         try:
+            self.loop.call_soon_threadsafe(start)
             return future.result()
         except BaseException:
             if not future.done():  # interrupted here (Ctrl-C): the coroutine must not go on unowned
-                self.loop.call_soon_threadsafe(lambda: tasks[0].cancel())
-                try:
-                    future.exception()
-                except BaseException:  # cancelled, as asked
-                    pass
+                self.loop.call_soon_threadsafe(cancel)
+                concurrent.futures.wait([future])
             raise
 
     def is_current(self) -> bool:

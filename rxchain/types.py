@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -30,5 +30,5 @@ class Failure:
     error: Exception
     chain: str
     node: str
-    item: object
-    value: object
+    item: Any
+    value: Any

@@ -20,6 +20,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 TOOLS = ["mypy>=1.15", "pyright>=1.1.400"]
 VERSIONS = "from importlib.metadata import version as v; print(*[(n, v(n)) for n in ('reactivex', 'aioreactive')])"
 NOTEBOOK = ["ipykernel", "nbclient"]
+TEST = ["pytest-xdist>=3.5"]
 
 
 def works(executable: Path, version: str) -> bool:
@@ -71,7 +72,16 @@ def run_tests(session: nox.Session, *arguments: str, without: str = "", cwd: Pat
     """Run the tests; *without* names what this session does not install, so that its tests skip under CI too."""
     session.run("python", "-c", VERSIONS)
     with session.chdir(cwd):
-        session.run("pytest", *arguments, *session.posargs, env={"RXCHAIN_WITHOUT": without})
+        session.run(
+            "pytest",
+            "-n",
+            "auto",
+            "--dist",
+            "worksteal",
+            *arguments,
+            *session.posargs,
+            env={"RXCHAIN_WITHOUT": without},
+        )
 
 
 @nox.session(python=LOWEST)
@@ -86,14 +96,14 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, with the versions that a plain installation gets."""
     here = session.python == LOWEST
-    session.install("-e", ".[test]", *(NOTEBOOK if here else []))
+    session.install("-e", ".[test]", *TEST, *(NOTEBOOK if here else []))
     run_tests(session, without="" if here else "notebook")
 
 
 @nox.session(python=LOWEST)
 def tests_newest(session: nox.Session) -> None:
     """The tests, with the newest reactivex: aioreactive asks for an older one, and works with this."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[test]", *TEST)
     session.install("--no-deps", "reactivex==6.1.0", "aioreactive==0.20.0")
     run_tests(session, without="notebook")
 
@@ -107,7 +117,7 @@ def wheel(session: nox.Session) -> None:
         session.run("python", "-m", "build", "--outdir", str(away / "dist"), silent=True)
         built = next((away / "dist").glob("*.whl"))
         look_into(session, built)
-        session.install(f"rxchain[test] @ {built.as_uri()}")
+        session.install(f"rxchain[test] @ {built.as_uri()}", *TEST)
         for name in ("tests", "docs", "notebooks"):
             shutil.copytree(HERE / name, away / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("README.md", "setup.cfg"):

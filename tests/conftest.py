@@ -17,7 +17,7 @@ import pytest
 
 CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
-GRACE = 2.0
+GRACE = 1.0
 """Seconds that a thread which is about to end is given."""
 
 hypothesis.settings.register_profile(

@@ -30,7 +30,7 @@ TESTS = """
 
 
     def test_leak_of_a_thread():
-        threading.Thread(target=time.sleep, args=(3,)).start()
+        threading.Thread(target=time.sleep, args=(1.5,)).start()
 
 
     def test_leak_of_a_loop_thread():

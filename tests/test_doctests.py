@@ -5,8 +5,10 @@ pytest's own `--doctest-modules` passes over functions that a decorator of anoth
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -23,15 +25,19 @@ def modules() -> list[str]:
 def examples(module: ModuleType) -> list[doctest.DocTest]:
     """The doctests of all that is defined in *module*."""
     finder = doctest.DocTestFinder(exclude_empty=True, recurse=True)
-    own = {module.__name__: module} if module.__doc__ else {}
-    own |= {n: v for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__ and v.__doc__}
+    own: dict[str, Any] = {module.__name__: module} if module.__doc__ else {}
+    for name, value in vars(module).items():
+        if getattr(value, "__module__", None) == module.__name__ and (
+            inspect.isclass(value) or inspect.isroutine(value)
+        ):
+            own[name] = value
     found: list[doctest.DocTest] = []
     for name, value in own.items():
         globs = {"__name__": "__main__"}
         if isinstance(value, ModuleType):
             found.append(doctest.DocTestParser().get_doctest(value.__doc__ or "", globs, name, value.__file__, 0))
         else:
-            found += finder.find(value, name, module=False, globs=globs)  # type: ignore[arg-type]
+            found += finder.find(value, name, module=False, globs=globs)
     return [test for test in found if test.examples]
 
 

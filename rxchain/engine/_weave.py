@@ -191,6 +191,7 @@ class _Weaver:
         return [*_mark(ast.parse("if clock() >= breathe_at: breathe_at = await breathe()").body, NOWHERE, ""), *body]
 
     breathes = False
+    stop_handler: list[ast.ExceptHandler]
 
     def helper(self, name: str) -> str:
         return self.names.helper(getattr(support, name), name)
@@ -206,76 +207,69 @@ class _Weaver:
 
     def program(self) -> Woven:
         mode = self.mode
-        count = len(self.specials)
-        stops = any(self._may_stop(k) for k in range(count))
-        starts: Statements = []
-        for k in reversed(range(count)):
-            start = self._once(k, "start")
-            starts += [self._guarded(start, "None")] if start and mode.on_error != "stop" else start
-        stop_handler = [_handler(StopStream, "stop", "ended = stopped_at(stop)", self)] if stops else []
-        main = [*starts, *self._main_loop()]
-        closing: Statements = []
-        if mode.source == "for":
-            closing = [_mark1(ast.parse("close(items)").body[0], SOURCE)]
-        elif mode.source == "async for":
-            closing = [_mark1(ast.parse("await aclose(items)").body[0], SOURCE)]
-        body: Statements = []
-        if mode.source in ("for", "async for"):
-            body.append(ast.parse("items = source").body[0])
-        handlers = list(stop_handler)
-        if mode.source == "push":
-            handlers.append(
-                ast.ExceptHandler(_load(self.names.constant(support.Completed, "Completed")), None, [ast.Pass()])
-            )
-        if handlers or closing:
-            body += [ast.Try(main, handlers, [], closing)]
-        else:
-            body += main
-        for k in range(count):
-            flush = self._once(k, "flush")
-            if not flush:
-                continue
-            if mode.on_error != "stop":
-                flush = [self._guarded(flush, "None")]
-            if any(self._may_stop(j) for j in range(k + 1, count)):
-                flush = cast(Statements, [ast.Try(flush, [copied(h) for h in stop_handler], [], [])])
-            if stops:
-                flush = cast(Statements, [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])])
-            body += flush
+        stops = any(self._may_stop(k) for k in range(len(self.specials)))
+        self.stop_handler = [_handler(StopStream, "stop", "ended = stopped_at(stop)", self)] if stops else []
+        body = [*self._items(), *self._flushes()]
         straight = mode.sink == "one" and _return_result(body)
         if mode.sink == "one":
             body += ast.parse("raise no_result()" if straight else "if not found: raise no_result()").body
-        failed = ast.parse("try: pass\nexcept Exception as error:\n failed(error)\n raise").body[0]
-        assert isinstance(failed, ast.Try)
-        failed.body = body
-        body = [*self._prologue(stops, straight), failed]
+        body = [*self._prologue(stops, straight), _try_except("failed(error)\nraise", body)]
         if mode.sink == "one" and not straight:
-            body.append(ast.parse("return result").body[0])
+            body += ast.parse("return result").body
         elif mode.sink == "yield" and not any(_is_yield(n) for s in body for n in ast.walk(s)):
-            body.append(ast.parse("if False: yield").body[0])
+            body += ast.parse("if False: yield").body
         return self._finish(body)
 
-    def _guarded(self, body: Statements, item: str) -> ast.stmt:
-        how = "await skipped(error, {0})" if self.mode.on_error == "await" else "skipped(error, {0})"
-        guarded = ast.parse("try: pass\nexcept Exception as error:\n " + how.format(item)).body[0]
-        assert isinstance(guarded, ast.Try)
-        guarded.body = body
-        return guarded
+    def _items(self) -> Statements:
+        """What goes before the first item, and all items; the source is closed when they end."""
+        starts: Statements = []
+        for k in reversed(range(len(self.specials))):
+            start = self._once(k, "start")
+            starts += [self._guarded(start, "None")] if start and self.mode.on_error != "stop" else start
+        loop = self.rest(0, "x0")
+        if self.mode.on_error != "stop":
+            loop = [self._guarded(loop, "x0")]
+        if self.mode.source in ("one", "push"):
+            return self._given_items(starts, loop)
+        asynchronous = self.mode.source == "async for"
+        opening = _mark(ast.parse(f"items = {'aopened' if asynchronous else 'opened'}(source)").body, SOURCE, "")
+        closing = _mark(ast.parse("await aclose(items)" if asynchronous else "close(items)").body, SOURCE, "")
+        make = _async_for if asynchronous else _for
+        loop = _mark([make("x0", _load("items"), self._loop_body(loop))], SOURCE, "")
+        if starts:  # the source is opened after them, and closed though it never was
+            return [
+                *ast.parse("items = source").body,
+                ast.Try([*starts, *opening, *loop], self.stop_handler, [], closing),
+            ]
+        return [*opening, ast.Try(loop, self.stop_handler, [], closing)]
 
-    def _main_loop(self) -> Statements:
-        mode = self.mode
-        body = self.rest(0, "x0")
-        if mode.on_error != "stop":
-            body = [self._guarded(body, "x0")]
-        if mode.source == "one":
-            return body
-        if mode.source == "push":
-            take = _mark1(ast.parse("x0 = yield").body[0], NOWHERE)
-            return [ast.While(ast.Constant(True), [take, *body], [])]
-        opened = "opened(source)" if mode.source == "for" else "aopened(source)"
-        opening = _mark1(ast.parse(f"items = {opened}").body[0], SOURCE)
-        make = _for if mode.source == "for" else _async_for
-        return [opening, _mark1(make("x0", _load("items"), self._loop_body(body)), SOURCE)]
+    def _given_items(self, starts: Statements, loop: Statements) -> Statements:
+        """The same where no source is asked: one item is there, or each is sent."""
+        handlers = [*self.stop_handler]
+        if self.mode.source == "push":
+            loop = [ast.While(ast.Constant(True), [*ast.parse("x0 = yield").body, *loop], [])]
+            completed = self.names.constant(support.Completed, "Completed")
+            handlers.append(ast.ExceptHandler(_load(completed), None, [ast.Pass()]))
+        return [ast.Try([*starts, *loop], handlers, [], [])] if handlers else [*starts, *loop]
+
+    def _flushes(self) -> Statements:
+        """What goes behind the last item: of each step in turn, unless one behind it has ended the stream."""
+        made: Statements = []
+        for k in range(len(self.specials)):
+            flush = self._once(k, "flush")
+            if flush and self.mode.on_error != "stop":
+                flush = [self._guarded(flush, "None")]
+            if flush and any(self._may_stop(j) for j in range(k + 1, len(self.specials))):
+                flush = cast(Statements, [ast.Try(flush, [copied(h) for h in self.stop_handler], [], [])])
+            if flush and self.stop_handler:
+                flush = cast(Statements, [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])])
+            made += flush
+        return made
+
+    def _guarded(self, body: Statements, item: str) -> ast.stmt:
+        """One item's statements: its failure is its own."""
+        skipped = f"skipped(error, {item})"
+        return _try_except(f"await {skipped}" if self.mode.on_error == "await" else skipped, body)
 
     def _may_stop(self, k: int) -> bool:
         syntax = self.operators[k].definition.syntax
@@ -432,6 +426,11 @@ def _async_for(target: str, iterable: ast.expr, body: Statements) -> ast.stmt:
     return ast.AsyncFor(ast.Name(target, ast.Store()), iterable, body or [ast.Pass()], [])
 
 
+def _try_except(handler: str, body: Statements) -> ast.stmt:
+    handled = ast.ExceptHandler(_load("Exception"), "error", ast.parse(handler).body)
+    return ast.Try(body, [handled], [], [])
+
+
 def _handler(error: type[BaseException], name: str, text: str, weaver: _Weaver) -> ast.ExceptHandler:
     return ast.ExceptHandler(_load(weaver.names.constant(error, error.__name__)), name, ast.parse(text).body)
 
@@ -452,11 +451,6 @@ def _mark(body: Statements, step: int, value: str) -> Statements:
         for name in ("body", "orelse", "handlers", "finalbody", "cases"):
             _mark(getattr(node, name, ()), step, value)  # type: ignore[arg-type]
     return body
-
-
-def _mark1(node: ast.stmt, step: int) -> ast.stmt:
-    node.place = (step, "")  # type: ignore[attr-defined]
-    return node
 
 
 def _place(marked: Any, parsed: Any, outer: tuple[int, str], places: dict[int, tuple[int, str]]) -> None:

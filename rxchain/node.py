@@ -43,13 +43,20 @@ Refuse: TypeAlias = Literal["drop", "pass", "fail"]
 
 
 @operator
-def _node(logic: Any, when: Any, then: Any, refuse: Refusal, name: str) -> Step[Any, Any]:
+def _node(logic: Any, generates: bool, when: Any, then: Any, refuse: Refusal, name: str) -> Step[Any, Any]:
     async def step(item: Any) -> AsyncIterator[Any]:
         if when is not None and not await call(when, item):
             if refuse is Refusal.PASS:
                 yield item
             elif refuse is Refusal.FAIL:
                 raise PreconditionFailed(name, item)
+        elif generates:
+            async for result in parts(await call(logic, item)):
+                if then is None:
+                    yield result
+                else:
+                    replaced = await call(then, item, result)
+                    yield result if replaced is None else replaced
         elif then is None:
             yield await call(logic, item)
         else:
@@ -60,28 +67,7 @@ def _node(logic: Any, when: Any, then: Any, refuse: Refusal, name: str) -> Step[
     return step
 
 
-@operator
-def _generator_node(logic: Any, when: Any, then: Any, refuse: Refusal, name: str) -> Step[Any, Any]:
-    async def step(item: Any) -> AsyncIterator[Any]:
-        if when is not None and not await call(when, item):
-            if refuse is Refusal.PASS:
-                yield item
-            elif refuse is Refusal.FAIL:
-                raise PreconditionFailed(name, item)
-        elif then is None:
-            async for result in parts(await call(logic, item)):
-                yield result
-        else:
-            async for result in parts(await call(logic, item)):
-                replaced = await call(then, item, result)
-                yield result if replaced is None else replaced
-
-    return step
-
-
-_ITEM: Definition = _node.__rxchain_definition__  # type: ignore[attr-defined]
-_GENERATOR: Definition = _generator_node.__rxchain_definition__  # type: ignore[attr-defined]
-
+_NODE: Definition = _node.__rxchain_definition__  # type: ignore[attr-defined]
 _REFUSALS = {refusal.value: refusal for refusal in Refusal}
 
 
@@ -117,7 +103,7 @@ class ChainNode(Atom, Operator[In_contra, Out_co], Generic[In_contra, Out_co, Ra
             raise CompositionError(f"node {name!r}: refuse must be 'drop', 'pass' or 'fail', got {shorten(refuse)}")
         generates = colour(logic) in (Colour.GENERATOR, Colour.ASYNC_GENERATOR)
         self.logic = logic
-        super().__init__(_GENERATOR if generates else _ITEM, (logic, when, then, _REFUSALS[refuse], name), name)
+        super().__init__(_NODE, (logic, generates, when, then, _REFUSALS[refuse], name), name)
 
     def __call__(self, item: In_contra, /) -> Raw_co:
         """Call the logic; an Observable is piped instead."""
@@ -129,7 +115,8 @@ class ChainNode(Atom, Operator[In_contra, Out_co], Generic[In_contra, Out_co, Ra
         return f"<node {self.name!r}>"
 
 
-_plain: dict[tuple[int, str], tuple[Definition, Shape]] = {}
+_plain: dict[tuple[int, str], tuple[Shape, bool]] = {}
+"""By the flags of a function's code and by its name: the shape of its node, and whether it generates."""
 
 
 def plain_node(fn: FunctionType) -> ChainNode[Any, Any, Any] | None:
@@ -143,13 +130,14 @@ def plain_node(fn: FunctionType) -> ChainNode[Any, Any, Any] | None:
         made: ChainNode[Any, Any, Any] = ChainNode(fn)
         if len(_plain) >= 4096:
             _plain.clear()
-        _plain[code.co_flags, name] = made.definition, made.shape
+        _plain[code.co_flags, name] = made.shape, made.values[1]
         return made
     node: ChainNode[Any, Any, Any] = object.__new__(ChainNode)
-    node.definition, node.shape = known
+    node.definition = _NODE
+    node.shape, generates = known
     node.logic = fn
     node.name = name
-    node.values = (fn, None, None, Refusal.DROP, name)
+    node.values = (fn, generates, None, None, Refusal.DROP, name)
     return node
 
 

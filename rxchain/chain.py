@@ -53,6 +53,10 @@ else:
     Uninferred: TypeAlias = Never  # type: ignore[misc,no-redef]
 
 
+keep = object.__setattr__
+"""Sets what a chain is made of, or has found out about itself; nobody else may."""
+
+
 class Chain(Operator[In_contra, Out_co]):
     """Steps in a row: each item goes through all of them before the next is taken.
 
@@ -78,6 +82,9 @@ class Chain(Operator[In_contra, Out_co]):
 
     name: str | None
     """The chain's name, in error notes and drawings."""
+    _execution: Execution | None
+    _one: Callable[[Any], Coroutine[Any, Any, Any]] | None
+    _one_sync: Callable[[Any], Any] | None
     steps: tuple[Operator[Any, Any], ...]
     """The steps as they were given; unnamed chains among them are taken apart, so that composing is associative."""
 
@@ -271,11 +278,17 @@ class Chain(Operator[In_contra, Out_co]):
                     if isinstance(step, Operator)
                     else (type(step) is FunctionType and plain_node(step)) or _as_node(step)
                 )
-        self.steps = tuple(taken)
-        self.name = name
-        self._execution: Execution | None = None
-        self._one: Callable[[Any], Coroutine[Any, Any, Any]] | None = None
-        self._one_sync: Callable[[Any], Any] | None = None
+        keep(self, "steps", tuple(taken))
+        keep(self, "name", name)
+        keep(self, "_execution", None)
+        keep(self, "_one", None)
+        keep(self, "_one_sync", None)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a chain is immutable: make another one instead of setting its {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a chain is immutable: make another one instead of deleting its {name}")
 
     # --- as a value
 
@@ -323,10 +336,12 @@ class Chain(Operator[In_contra, Out_co]):
     @property
     def execution(self) -> Execution:
         """What runs this chain; made when first asked for."""
-        if self._execution is None:
+        execution = self._execution
+        if execution is None:
             atoms, names = _flat(self.steps)
-            self._execution = Execution(atoms, Label(self.name, tuple(names)))
-        return self._execution
+            execution = Execution(atoms, Label(self.name, tuple(names)))
+            keep(self, "_execution", execution)
+        return execution
 
     def run(self, item: In_contra) -> Coroutine[Any, Any, Out_co]:
         """Run the chain over one item; exactly one result.
@@ -335,9 +350,11 @@ class Chain(Operator[In_contra, Out_co]):
             NoResult: the item was dropped on its way.
             ManyResults: a second result came. Nothing that the item had done so far is undone.
         """
-        if self._one is None:
-            self._one = self.execution.one()
-        return self._one(item)
+        one = self._one
+        if one is None:
+            one = self.execution.one()
+            keep(self, "_one", one)
+        return one(item)
 
     def run_sync(self, item: In_contra) -> Out_co:
         """The same from synchronous code.
@@ -345,9 +362,11 @@ class Chain(Operator[In_contra, Out_co]):
         No event loop takes part where every step is synchronous; otherwise one runs in a thread of its own, also when
         the caller is itself inside a running loop (which is blocked meanwhile).
         """
-        if self._one_sync is None:
-            self._one_sync = self.execution.one_sync()
-        result: Out_co = self._one_sync(item)
+        one = self._one_sync
+        if one is None:
+            one = self.execution.one_sync()
+            keep(self, "_one_sync", one)
+        result: Out_co = one(item)
         return result
 
     def stream(

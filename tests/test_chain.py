@@ -1,7 +1,9 @@
 """Chains as values: how they compose, compare, show themselves, and what they refuse to be made of."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -384,3 +386,43 @@ def test_chains_of_one_shape_share_their_program() -> None:
     one, other = make(1), make(2)
     assert one.execution.plan is other.execution.plan
     assert [*one.iterate([5, 5, 5]), *other.iterate([5, 5, 5])] == [6, 7, 7]
+
+
+def test_a_chain_cannot_be_changed() -> None:
+    chain: Any = Chain(inc, name="c")
+    with pytest.raises(AttributeError, match="a chain is immutable: make another one instead of setting its name"):
+        chain.name = "d"
+    with pytest.raises(AttributeError, match="a chain is immutable"):
+        del chain.steps
+    with pytest.raises(AttributeError):
+        chain.other = 1
+
+
+def test_a_stop_iteration_from_a_function_does_not_end_the_stream_in_silence() -> None:
+    empty: Chain[Any, Any] = Chain(inc, lambda x: next(iter(())), name="c")
+    for run in (
+        lambda: empty.run_sync(1),
+        lambda: list(empty.iterate([1])),
+        lambda: asyncio.run(empty.run(1)),
+        lambda: asyncio.run(empty.collect([1])),
+        lambda: reactivex.of(1).pipe(empty).run(),
+    ):
+        with pytest.raises(RuntimeError, match="StopIteration was raised and not caught") as caught:
+            run()
+        assert caught.value.__notes__ == ["in node '<lambda>' of chain 'c', with item 2"]
+    failures: list[Failure] = []
+    assert list(Chain(empty, ops.count()).iterate([1, 2], on_error=failures.append)) == [0]
+    assert [type(failure.error) for failure in failures] == [RuntimeError, RuntimeError]
+
+
+def test_an_exception_that_takes_no_notes_arrives_all_the_same() -> None:
+    @dataclass(frozen=True)
+    class Frozen(Exception):
+        code: int
+
+    def fail(x: int) -> int:
+        raise Frozen(x)
+
+    with pytest.raises(Frozen) as caught:
+        Chain(fail).run_sync(3)
+    assert caught.value.code == 3

@@ -1,6 +1,7 @@
 """Saying where an error came from: the note that a user's exception gains."""
 
 import inspect
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from rxchain.engine._operator import shorten
@@ -41,7 +42,18 @@ def note(error: BaseException, label: Label, step: int, value: object, has_value
                     f" `async def` instead of calling {value.__qualname__!r} in a plain function"
                 )
     if text not in getattr(error, "__notes__", ()):
-        error.add_note(text)
+        with suppress(Exception):  # a frozen exception takes no notes; it must arrive all the same
+            error.add_note(text)
+
+
+def raisable(error: Exception) -> Exception:
+    """*error* itself; or, where it would end a loop further out in silence, an error that says so."""
+    stop = error.__cause__ if isinstance(error, RuntimeError) else error  # a generator has made that of it already
+    if not isinstance(stop, (StopIteration, StopAsyncIteration)):
+        return error
+    made = RuntimeError(f"{type(stop).__name__} was raised and not caught, as by next() on something that is empty")
+    made.__cause__ = stop
+    return made
 
 
 def value_at(error: BaseException, variable: str) -> tuple[Any, bool]:

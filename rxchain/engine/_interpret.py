@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, closing
 from typing import Any
 
-from rxchain.engine._failure import ItemFailed, Label, note
+from rxchain.engine._failure import ItemFailed, Label, note, raisable
 from rxchain.engine._operator import Atom, StopStream
 from rxchain.engine._support import aclose, close
 
@@ -76,10 +76,13 @@ async def _interpret_steps(
         except StopStream:
             ended = k
             raise
-        except Exception as error:
+        except Exception as raised:
+            error = raisable(raised)
             note(error, label, first + k, value, has_value=value is not _NOTHING)
             failed = (k, value)
-            raise
+            if error is raised:
+                raise
+            raise error  # noqa: B904 (its cause is set)
 
     async def follow(k: int, made: Any, value: object) -> AsyncGenerator[Any, None]:
         """What leaves the chain of what step k makes."""

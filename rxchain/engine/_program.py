@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import CodeType, FunctionType
 from typing import Any
 
-from rxchain.engine._failure import Label, note, value_at
+from rxchain.engine._failure import Label, note, raisable, value_at
 from rxchain.engine._fold import folded
 from rxchain.engine._operator import Atom
 from rxchain.engine._syntax import Refused
@@ -78,13 +78,18 @@ class Program:
             note(error, label, SOURCE, None)
         elif step >= 0:
             value, known = value_at(error, variable)
-            note(error, label, self.first + step, value, known)
+            found = raisable(error)
+            note(found, label, self.first + step, value, known)
+            if found is not error:
+                raise found
 
     def _skipped(self, error: Exception, item: object, label: Label, report: Report | None) -> object:
         assert report is not None
-        self._failed(error, label)
         step, variable = self._place(error)
-        return report(error, self.first + step, item, value_at(error, variable)[0])
+        value, known = value_at(error, variable)
+        error = raisable(error)
+        note(error, label, self.first + step, value, known)
+        return report(error, self.first + step, item, value)
 
 
 def _many_results(label: Label) -> ManyResults:

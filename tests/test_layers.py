@@ -50,8 +50,8 @@ def imports(tree: ast.AST, name: str, package: bool) -> Iterator[tuple[str, bool
 
     def walk(node: ast.AST, eager: bool) -> Iterator[tuple[str, bool]]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            for child in node.orelse:
-                yield from walk(child, eager)
+            for statement in node.orelse:
+                yield from walk(statement, eager)
             return
         if isinstance(node, ast.Import):
             yield from ((alias.name, eager) for alias in node.names)

@@ -19,6 +19,10 @@ def inc(x: int) -> int:
     return x + 1
 
 
+def ten_times(x: int) -> int:
+    return x * 10
+
+
 def fail_on_three(x: int) -> int:
     if x == 3:
         raise ValueError("three")
@@ -67,7 +71,7 @@ def hostile(*signals: Any, disposed: list[str] | None = None) -> Any:
 def test_pipe_takes_a_chain_among_other_operators() -> None:
     seen = Seen()
     chain = Chain(inc, ops.batch(2))
-    seen.to(reactivex.of(1, 2, 3).pipe(rx.map(lambda x: x * 10), chain, rx.map(len)))
+    seen.to(reactivex.of(1, 2, 3).pipe(rx.map(ten_times), chain, rx.map(len)))
     assert seen.log == [2, 1, "|"]
 
 

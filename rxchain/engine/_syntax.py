@@ -157,7 +157,7 @@ def _check_part(role: str, part: FunctionNode) -> None:
     for node in ast.walk(part):
         if node is part:
             continue
-        where = f"line {getattr(node, 'lineno', '?')} of its {role}"
+        where = f"line {getattr(node, 'lineno', part.lineno) - part.lineno + 1} of its {role}"
         if isinstance(node, (ast.Yield, ast.YieldFrom)) and id(node) not in inlined:
             raise Refused(f"a yield inside try or with, or used as a value, {where}")
         if isinstance(node, (*_CAPTURING, *_REFUSED)):

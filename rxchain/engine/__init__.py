@@ -6,7 +6,7 @@ from rxchain.engine._interpret import interpret, noting
 from rxchain.engine._loop_thread import iterate_on_loop_thread, run_on_loop_thread
 from rxchain.engine._operator import Atom, Definition, Operator, Shape, Stage, StopStream, a_kind_of, operator, shorten
 from rxchain.engine._parts import Parts, driven, parts
-from rxchain.engine._program import Mode, Plan, Program, Segment, plan_for
+from rxchain.engine._program import Mode, Plan, Program, Segment, many_results, no_result, plan_for
 from rxchain.engine._support import Completed
 from rxchain.types import Step
 
@@ -33,7 +33,9 @@ __all__ = [
     "driven",
     "interpret",
     "iterate_on_loop_thread",
+    "many_results",
     "name_of",
+    "no_result",
     "noting",
     "operator",
     "parts",

@@ -46,6 +46,11 @@ def note(error: BaseException, label: Label, step: int, value: object, has_value
             error.add_note(text)
 
 
+def noted(error: BaseException) -> bool:
+    """Whether a part of a chain has said already where *error* came from."""
+    return any(text.startswith(("in node ", "in the source of ")) for text in getattr(error, "__notes__", ()))
+
+
 def raisable(error: Exception) -> Exception:
     """*error* itself; or, where it would end a loop further out in silence, an error that says so."""
     stop = error.__cause__ if isinstance(error, RuntimeError) else error  # a generator has made that of it already

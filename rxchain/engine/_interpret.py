@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, closing
 from typing import Any
 
-from rxchain.engine._failure import ItemFailed, Label, note, raisable
+from rxchain.engine._failure import ItemFailed, Label, note, noted, raisable
 from rxchain.engine._operator import Atom, StopStream
 from rxchain.engine._support import aclose, close
 
@@ -47,7 +47,7 @@ async def noting(generator: Any, label: Label, step: int, on_error: OnError | No
                 raise item.error
             await on_error(item.error, step, item.item, item.item)
     except Exception as error:
-        if not hasattr(error, "__notes__"):
+        if not noted(error):
             note(error, label, step, None, has_value=False)
         raise
     finally:
@@ -130,7 +130,7 @@ async def _interpret_steps(
                     async for out in outputs:
                         yield out
         except Exception as error:
-            if first == 0 and not hasattr(error, "__notes__"):
+            if first == 0 and not noted(error):
                 note(error, label, -1, None)
             raise
     except StopStream:

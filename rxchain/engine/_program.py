@@ -13,7 +13,6 @@ from typing import Any
 from rxchain.engine._failure import Label, note, raisable, value_at
 from rxchain.engine._fold import folded
 from rxchain.engine._operator import Atom
-from rxchain.engine._syntax import Refused
 from rxchain.engine._weave import NOWHERE, SOURCE, Mode, Woven, weave
 from rxchain.errors import ManyResults, NoResult
 
@@ -58,7 +57,7 @@ class Program:
         if self.mode.on_error != "stop":
             given.append(lambda error, item: self._skipped(error, item, label, report))
         if self.mode.sink == "one":
-            given += [lambda: _many_results(label), lambda: _no_result(label)]
+            given += [lambda: many_results(label), lambda: no_result(label)]
         if self._stops:
             given.append(self._stopped_at)
         arguments = [mine[k].values[i] for k, i in self._arguments]
@@ -92,12 +91,14 @@ class Program:
         return report(error, self.first + step, item, value)
 
 
-def _many_results(label: Label) -> ManyResults:
+def many_results(label: Label) -> ManyResults:
+    """The error of an item with a second result."""
     name = f"chain {label.chain!r}" if label.chain else "the chain"
     return ManyResults(f"{name} gave a second result for the item, and one was asked for: use collect or stream")
 
 
-def _no_result(label: Label) -> NoResult:
+def no_result(label: Label) -> NoResult:
+    """The error of an item without one."""
     name = f"chain {label.chain!r}" if label.chain else "the chain"
     return NoResult(f"{name} gave no result for the item (it was dropped on its way): use collect to allow that")
 
@@ -187,4 +188,4 @@ def plan_for(operators: list[Atom], shape: Hashable) -> Plan:
     return plan
 
 
-__all__ = ["Mode", "Plan", "Program", "Refused", "Report", "Segment", "plan_for"]
+__all__ = ["Mode", "Plan", "Program", "Report", "Segment", "many_results", "no_result", "plan_for"]

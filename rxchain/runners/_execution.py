@@ -14,12 +14,14 @@ from rxchain.engine import (
     call,
     colour,
     iterate_on_loop_thread,
+    many_results,
+    no_result,
     noting,
     plan_for,
     run_on_loop_thread,
     shorten,
 )
-from rxchain.errors import CompositionError, ManyResults, NoResult
+from rxchain.errors import CompositionError
 from rxchain.types import Failure
 
 OnError = Callable[[Failure], object] | Callable[[Failure], Awaitable[object]]
@@ -97,11 +99,11 @@ class Execution:
             async for output in outputs:
                 found.append(output)
                 if len(found) > 1:
-                    raise ManyResults(f"chain {self.label.chain!r} gave a second result for the item")
+                    raise many_results(self.label)
         finally:
             await outputs.aclose()
         if not found:
-            raise NoResult(f"chain {self.label.chain!r} gave no result for the item (it was dropped on its way)")
+            raise no_result(self.label)
         return found[0]
 
     # --- streams

@@ -14,6 +14,13 @@ def check_assigned(body: list[ast.stmt], names: frozenset[str], given: frozenset
     _Flow(names).statements(body, given)
 
 
+def check_state(prologue: list[ast.stmt], state: frozenset[str], given: frozenset[str]) -> None:
+    """Refuse a *prologue* that may leave some of *state*, which the steps read, unassigned."""
+    have = _Flow(state).statements(prologue, given)
+    if have is not None and not state <= have:
+        raise Refused(f"{sorted(state - have)[0]} may be read before it is assigned")
+
+
 class _Flow:
     """Follows the statements; None stands for "nothing goes on from here"."""
 
@@ -100,30 +107,29 @@ class _Flow:
                 bound |= {n.id for n in ast.walk(comprehension.target) if isinstance(n, ast.Name)}
         if bound & self.names:
             raise Refused(f"a comprehension uses a name of its own twice: {sorted(bound & self.names)[0]}")
-        assigned = {n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr)}
+        first = _first_evaluated(node)
+        if first is not None:
+            have = self.reads(first.value, have) | {first.target.id}
         for name in ast.walk(node):
             if isinstance(name, ast.Name) and isinstance(name.ctx, (ast.Load, ast.Del)):
-                self.read(name.id, have | assigned if _always_evaluated(node) else have)
-        return have | assigned if _always_evaluated(node) else have
+                self.read(name.id, have)
+        return have
 
     def read(self, name: str, have: frozenset[str]) -> None:
         if name in self.names and name not in have:
             raise Refused(f"{name} may be read before it is assigned")
 
 
-def _always_evaluated(node: ast.AST) -> bool:
-    """Whether every ``:=`` in *node* is surely reached, and before what reads it: only where it stands first."""
+def _first_evaluated(node: ast.AST) -> ast.NamedExpr | None:
+    """The ``:=`` that *node* evaluates before anything else, if there is one."""
     first: ast.AST | None = node
     while first is not None and not isinstance(first, ast.NamedExpr):
-        if isinstance(first, ast.Compare):
-            first = first.left
-        elif isinstance(first, (ast.BoolOp,)):
-            first = first.values[0]
-        elif isinstance(first, (ast.UnaryOp,)):
-            first = first.operand
-        else:
-            first = None
-    return first is not None
+        match first:
+            case ast.Compare(left=inner) | ast.BoolOp(values=[inner, *_]) | ast.UnaryOp(operand=inner):
+                first = inner
+            case _:
+                first = None
+    return first
 
 
 def _both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:

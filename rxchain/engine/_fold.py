@@ -7,15 +7,15 @@ once for each shape; names are still the operator's own.
 import ast
 import inspect
 from dataclasses import dataclass, field
-from enum import EnumMeta
+from enum import Enum, EnumMeta
 from typing import cast
 
-from rxchain.engine._assigned import check_assigned
+from rxchain.engine._assigned import check_assigned, check_state
 from rxchain.engine._call import Colour, call
 from rxchain.engine._operator import Atom
 from rxchain.engine._parts import parts
 from rxchain.engine._returns import without_return
-from rxchain.engine._syntax import FunctionNode, Refused, bound_in, bound_names, copied, is_call_to
+from rxchain.engine._syntax import FunctionNode, Refused, bound_in, bound_names, copied, is_call_to, local_names
 
 _UNKNOWN = object()
 
@@ -64,6 +64,8 @@ def _fold(op: Atom) -> Folded:
     if syntax.reason is not None:
         return result
     try:
+        read = {n.id for part in syntax.parts.values() for n in ast.walk(part) if isinstance(n, ast.Name)}
+        check_state(syntax.prologue, known.assigned & read, frozenset(known.tags))
         for role, part in syntax.parts.items():
             result.parts[role] = _part(part, bodies[role])
     except Refused as refusal:
@@ -107,19 +109,26 @@ class _Known:
 
     def fold(self, part: FunctionNode) -> list[ast.stmt]:
         """The part's statements, folded."""
-        return _Fold(self, bound_names(part)[0]).statements([copied(node) for node in part.body])
+        hidden = bound_names(part)[0]
+        for node in ast.walk(part):
+            if isinstance(node, ast.comprehension):
+                hidden |= {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
+        return _Fold(self, hidden).statements([copied(node) for node in part.body])
 
     def static(self, node: ast.expr, hidden: set[str]) -> object:
         """What *node* is known to be, whatever the item; ``_UNKNOWN`` if it isn't."""
         match node:
-            case ast.Constant():
-                return node.value
+            case ast.Constant(value=None | bool() as constant):
+                return constant
             case ast.Name(id=name) if name in self.tags and name not in self.assigned and name not in hidden:
                 tag = self.tags[name]
-                return tag[0] if isinstance(tag, tuple) and len(tag) == 1 else _NotNone if tag is not None else _Value
-            case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name not in self.tags and name not in hidden:
+                return tag[0] if isinstance(tag, tuple) and len(tag) != 2 else _NotNone if tag is not None else _Value
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name not in local_names(
+                self.factory.__code__
+            ):
                 owner = self.factory.__globals__.get(name)
-                return getattr(owner, attribute, _UNKNOWN) if isinstance(owner, EnumMeta) else _UNKNOWN
+                member = getattr(owner, attribute, None) if isinstance(owner, EnumMeta) else None
+                return member if isinstance(member, Enum) else _UNKNOWN
             case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot() as how], comparators=[right]):
                 a, b = self.static(left, hidden), self.static(right, hidden)
                 if a is _UNKNOWN or b is _UNKNOWN:
@@ -161,6 +170,8 @@ class _Fold(ast.NodeTransformer):
         if not is_call_to(node, call, self.known.factory):
             return None
         assert isinstance(node, ast.Call)
+        if node.keywords:
+            return None  # a mistake: `call` takes none
         first = node.args[0] if node.args else None
         if isinstance(first, ast.Name) and first.id not in self.hidden and first.id not in self.known.assigned:
             tag = self.known.tags.get(first.id)

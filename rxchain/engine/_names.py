@@ -4,6 +4,7 @@ import builtins
 import itertools
 import keyword
 import re
+import unicodedata
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -38,6 +39,7 @@ class Names:
         self._captured: dict[tuple[object, ...], str] = {}
 
     def fresh(self, wanted: str, otherwise: str) -> str:
+        wanted = unicodedata.normalize("NFKC", wanted)  # as Python reads it
         wanted = wanted if wanted.isidentifier() and not keyword.iskeyword(wanted) else otherwise
         for name in itertools.chain((wanted, otherwise), (f"{otherwise}_{i}" for i in itertools.count(2))):
             if name not in self._taken and not IN_PROGRAMS.fullmatch(name):

@@ -87,6 +87,8 @@ class Definition:
     def tags(self, values: tuple[Any, ...]) -> tuple[Tag, ...]:
         """What of the arguments the compiled program depends on; checks them on the way."""
         syntax = self.syntax
+        if syntax.mistake is not None:
+            raise CompositionError(f"{self.shown}: {syntax.mistake}")
         functions = syntax.functions
         tags: list[Tag] = []
         for parameter, value in zip(self.parameters, values):
@@ -100,8 +102,10 @@ class Definition:
                 else:
                     self._check_function(parameter, value, arity)
                     tags.append((colour(value), name_of(value)))
-            elif value is None or value is True or value is False or isinstance(value, Enum):
+            elif value is None or value is True or value is False:
                 tags.append((value,))
+            elif isinstance(value, Enum):
+                tags.append((value, type(value), None))  # an IntEnum's member equals that of another, and True
             else:
                 tags.append(None)
         if syntax.guard is not None:

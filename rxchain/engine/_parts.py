@@ -117,7 +117,10 @@ def driven(generator: AsyncIterator[T]) -> Iterator[T]:
             except StopAsyncIteration:
                 return
             else:
-                raise RxChainError(f"{name_of(generator)} suspended where only synchronous functions were declared")
+                # Thrown where it waits: it ends there, and can then be closed.
+                step.throw(
+                    RxChainError(f"{name_of(generator)} suspended where only synchronous functions were declared")
+                )
     finally:
         close = getattr(generator, "aclose", None)
         if close is not None:

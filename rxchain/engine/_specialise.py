@@ -63,8 +63,8 @@ def specialise(op: Atom, index: int, names: Names) -> Special:
 
 def _renamed(body: list[ast.stmt], op: Atom, index: int, names: Names, scope: dict[str, str]) -> list[ast.stmt]:
     renamer = _Rename(op, index, names, scope)
-    made = [renamer.visit(copied(node)) for node in body]
-    return [node for node in made if node is not None]
+    kept = [node for node in body if not (isinstance(node, ast.AnnAssign) and node.value is None)]
+    return [renamer.visit(copied(node)) for node in kept]
 
 
 def is_ours(module: dict[str, Any]) -> bool:
@@ -78,6 +78,8 @@ class _Rename(ast.NodeTransformer):
         self.factory, self.index, self.names = op.definition.factory, index, names
         self.prefix = f"{op.definition.name}{index}_"
         self.scopes = [scope]
+        self.inner: dict[str, str] = {}
+        """The names that only comprehensions bind."""
 
     def _name(self, name: str) -> str | None:
         return next((scope[name] for scope in reversed(self.scopes) if name in scope), None)
@@ -110,10 +112,13 @@ class _Rename(ast.NodeTransformer):
         captured = names.constant(module, "its_globals")
         return ast.Subscript(ast.Name(captured, ast.Load()), ast.Constant(name), node.ctx)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
-            return None
+            return ast.copy_location(ast.Pass(), node)
         return ast.copy_location(ast.Assign([self.visit(node.target)], self.visit(node.value)), node)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node)
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         if node.name:
@@ -133,7 +138,10 @@ class _Rename(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _nested(self, bound: set[str]) -> dict[str, str]:
-        return {name: self._name(name) or self.prefix + name for name in bound}
+        for name in bound:
+            if self._name(name) is None and name not in self.inner:
+                self.inner[name] = self.names.fresh("", self.prefix + name)
+        return {name: self._name(name) or self.inner[name] for name in bound}
 
     def _visit_comprehension(self, node: Any) -> ast.AST:
         first = self.visit(node.generators[0].iter)  # runs in the enclosing scope

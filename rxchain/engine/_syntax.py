@@ -5,11 +5,12 @@ why.
 """
 
 import ast
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, TypeAlias, TypeVar
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -19,7 +20,8 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PARTS = ("step", "start", "flush")
 # A closure would see the next item's variables, where the generator gave each item its own.
 _CAPTURING = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.GeneratorExp)
-_REFUSED = (ast.ClassDef, ast.Import, ast.ImportFrom, ast.Global)
+_REFUSED: tuple[type[ast.stmt], ...] = (ast.ClassDef, ast.Import, ast.ImportFrom, ast.Global)
+_REFUSED += (getattr(ast, "TypeAlias", ast.Global),)  # 3.12: its value is a closure
 _FRAME_READERS = frozenset({"locals", "vars", "globals", "eval", "exec", "dir", "super", "__class__"})
 
 
@@ -32,6 +34,8 @@ class Syntax:
     """An operator, read."""
 
     reason: str | None = None
+    mistake: str | None = None
+    """Why it is no operator at all."""
     over: bool = False
     functions: dict[str, int] = field(default_factory=dict)
     """Its parameters that are functions, with the number of arguments they are called with (-1: it varies)."""
@@ -46,12 +50,14 @@ class Syntax:
 def read(factory: FunctionType, call: object) -> Syntax:
     """Read *factory*; *call* is the function by which operators call what they were given."""
     try:
-        lines = inspect.getsource(factory)
+        lines = inspect.getsource(factory.__code__)  # not of what it wraps
         outer = ast.parse(textwrap.dedent(lines)).body[0]
     except (OSError, SyntaxError, TypeError, IndexError):
         return Syntax(reason="its source is not available")
     if not isinstance(outer, ast.FunctionDef):
         return Syntax(reason="it is not a plain function")
+    if not _is_source_of(outer, factory):
+        return Syntax(reason="its source has changed since it was imported")
     syntax = Syntax(functions=_functions(outer, factory, call))
     syntax.names = frozenset(node.id for node in ast.walk(outer) if isinstance(node, ast.Name))
     try:
@@ -59,6 +65,18 @@ def read(factory: FunctionType, call: object) -> Syntax:
     except Refused as refusal:
         syntax.reason = str(refusal)
     return syntax
+
+
+def _is_source_of(outer: ast.FunctionDef, factory: FunctionType) -> bool:
+    """Whether *factory* was made of *outer*, as far as the names tell: a file may be edited while a program runs."""
+    code, arguments = factory.__code__, outer.args
+    plain = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    own = {f"_{name.lstrip('_')}" for name in factory.__qualname__.split(".")}  # a class changes `__name`
+    expected = [a.arg for a in (*plain, arguments.vararg, arguments.kwarg) if a is not None]
+    found = code.co_varnames[: len(expected)]
+    mangled = {f"{prefix}{name}" for prefix in own for name in expected}
+    same = all(a == b or b in mangled for a, b in zip(expected, found))
+    return outer.name == code.co_name == factory.__name__ and len(found) == len(expected) and same
 
 
 def _functions(outer: ast.FunctionDef, factory: FunctionType, call: object) -> dict[str, int]:
@@ -80,7 +98,15 @@ def is_call_to(node: ast.AST, target: object, factory: FunctionType) -> bool:
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and factory.__globals__.get(node.func.id) is target
+        and node.func.id not in local_names(factory.__code__)
     )
+
+
+@functools.cache
+def local_names(code: CodeType) -> frozenset[str]:
+    """The names that mean something of their own anywhere in a function, and not a global."""
+    inner = [local_names(c) for c in code.co_consts if isinstance(c, CodeType)]
+    return frozenset((*code.co_varnames, *code.co_cellvars, *code.co_freevars)).union(*inner)
 
 
 def _read_body(outer: ast.FunctionDef, factory: FunctionType, syntax: Syntax) -> None:
@@ -88,7 +114,7 @@ def _read_body(outer: ast.FunctionDef, factory: FunctionType, syntax: Syntax) ->
     if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         del body[0]  # the docstring
     guards: list[ast.stmt] = []
-    while body and isinstance(body[0], ast.If) and isinstance(body[0].body[-1], ast.Raise) and not body[0].orelse:
+    while body and _is_guard(body[0]):
         guards.append(body.pop(0))
     syntax.guard = _compile_guard(guards, outer, factory)
     if syntax.guard is None:
@@ -106,14 +132,69 @@ def _read_body(outer: ast.FunctionDef, factory: FunctionType, syntax: Syntax) ->
         if name not in defined:
             raise Refused(f"its {role} is not a function defined in it")
         syntax.parts[role] = defined[name]
+        if not _yields(defined[name]):
+            syntax.mistake = syntax.mistake or _no_generator(name)
         _check_part(role, defined[name])
     syntax.prologue = [node for node in body if node not in syntax.parts.values()]
+    _check_names(outer, factory, syntax)
     for node in syntax.prologue:
         for inner in ast.walk(node):
-            if isinstance(inner, (*_CAPTURING, *_REFUSED, ast.Return, ast.Yield, ast.YieldFrom, ast.Await)):
-                raise Refused(f"a {type(inner).__name__} in its outer function, line {inner.lineno}")
+            if isinstance(
+                inner, (*_CAPTURING, *_REFUSED, ast.Nonlocal, ast.Return, ast.Yield, ast.YieldFrom, ast.Await)
+            ):
+                raise Refused(f"a {type(inner).__name__} in its outer function, line {getattr(inner, 'lineno', '?')}")
             if isinstance(inner, ast.Name) and (inner.id in _FRAME_READERS or inner.id in roles.values()):
                 raise Refused(f"it uses {inner.id} in its outer function")
+
+
+def _check_names(outer: ast.FunctionDef, factory: FunctionType, syntax: Syntax) -> None:
+    """Refuse names that mean something else where the program is: those of a class, or of a function around *outer*."""
+    own = bound_names(outer)[0]
+    for part in syntax.parts.values():
+        local, foreign = bound_names(part)
+        if foreign - own:
+            raise Refused(f"it assigns {sorted(foreign - own)[0]}, a variable of a function around it")
+        for node in ast.walk(part):
+            unbound = node.name if isinstance(node, ast.ExceptHandler) else None
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del):
+                unbound = node.id
+            if unbound is not None and unbound not in local:
+                raise Refused(f"it deletes {unbound}, which is state, line {getattr(node, 'lineno', '?')}")
+    if "." in factory.__qualname__:
+        for node in ast.walk(outer):
+            for name in (getattr(node, field, None) for field in ("id", "attr", "arg", "name")):
+                if isinstance(name, str) and name.startswith("__") and not name.endswith("__"):
+                    raise Refused(f"{name}, a name that is its class's own")
+
+
+def _yields(part: FunctionNode) -> bool:
+    """Whether *part* is a generator function; or a plain one that returns an iterator, perhaps."""
+    inside: list[ast.AST] = [*part.body]
+    while inside:
+        node = inside.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            return True
+        if isinstance(node, ast.Return) and node.value is not None and isinstance(part, ast.FunctionDef):
+            return True
+        if not isinstance(node, (*_FUNCTIONS, ast.Lambda, ast.ClassDef)):
+            inside += ast.iter_child_nodes(node)
+    return False
+
+
+def _no_generator(name: str) -> str:
+    item = "item" if name == "step" else ""
+    return (
+        f"its {name} has no yield, and so is no generator\n"
+        f"    def {name}({item}): ...  # incorrect\n"
+        f"    def {name}({item}): yield ...  # correct; `if False: yield` where nothing is passed on"
+    )
+
+
+def _is_guard(node: ast.stmt) -> bool:
+    """Whether *node* does nothing but raise."""
+    if not isinstance(node, ast.If) or node.orelse or not isinstance(node.body[-1], ast.Raise):
+        return False
+    return not any(isinstance(n, (ast.NamedExpr, ast.Return)) for n in ast.walk(node))
 
 
 def _roles(returned: ast.stmt) -> dict[str, str]:
@@ -133,7 +214,7 @@ def _compile_guard(
     guards: list[ast.stmt], outer: ast.FunctionDef, factory: FunctionType
 ) -> Callable[..., object] | None:
     free = {n.id for g in guards for n in ast.walk(g) if isinstance(n, ast.Name)} & set(factory.__code__.co_freevars)
-    if not guards or free:
+    if not guards or free or outer.args.kwarg:
         return None
     arguments = outer.args
     names = [*arguments.posonlyargs, *arguments.args]
@@ -149,6 +230,8 @@ def _compile_guard(
 def _check_part(role: str, part: FunctionNode) -> None:
     arguments = part.args
     plain = [*arguments.posonlyargs, *arguments.args]
+    if getattr(part, "type_params", None):
+        raise Refused(f"its {role} has type parameters")
     if part.decorator_list or len(plain) != (role == "step"):
         raise Refused(f"its {role} is decorated or does not take {'one item' if role == 'step' else 'no argument'}")
     if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults:

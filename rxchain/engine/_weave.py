@@ -6,6 +6,7 @@ go.
 """
 
 import ast
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
@@ -70,8 +71,8 @@ class _Weaver:
         used = {name for definition in theirs for name in definition.syntax.names}
         self.names = Names(theirs[0].factory.__globals__ if theirs else None, used)
         self.specials = [specialise(op, k, self.names) for k, op in enumerate(operators)]
-        self.stages: dict[int, str] = {}
         self.weights = self._weigh()
+        self.passed_on = [_passed_on(special) for special in self.specials]
 
     # --- what follows from one item
 
@@ -116,7 +117,7 @@ class _Weaver:
             else:
                 _substitute(body, part.item, value)
         item = None if part.rebinds_item else value if part.item is not None else None
-        inlined = _Inline(self, k, item, value).statements(head + body)
+        inlined = _Inline(self, k, item, self.passed_on[k]).statements(head + body)
         return _mark(inlined, k, value)
 
     def after_yield(self, k: int, node: ast.expr | None, item: str | None) -> Statements:
@@ -128,10 +129,9 @@ class _Weaver:
 
     def _called(self, k: int, role: str, value: str | None) -> Statements:
         """A step that stays a call."""
-        self.stages.setdefault(k, f"stage{k}")
         target = f"x{k + 1}"
         arguments: list[ast.expr] = [_load(value)] if value else []
-        made: ast.expr = ast.Call(ast.Attribute(_load(self.stages[k]), role, ast.Load()), arguments, [])
+        made: ast.expr = ast.Call(ast.Attribute(_load(f"stage{k}"), role, ast.Load()), arguments, [])
         here = value or ""
         if not self._is_async_call(k, role):
             return _mark([_for(target, made, self._loop_body(self.rest(k + 1, target)))], k, here)
@@ -146,12 +146,13 @@ class _Weaver:
             return isinstance(syntax.parts[role], ast.AsyncFunctionDef)
         return support.is_async_generator(self.operators[k], role)
 
-    def _async_for(self, variable: str, target: str, made: ast.expr, rest: Statements) -> Statements:
+    def _async_for(
+        self, variable: str, target: str, made: ast.expr, rest: Statements, breaks: bool = False
+    ) -> Statements:
         """An `async for` that closes what it loops over when the rest of the chain fails or ends early."""
-        close = ast.Expr(ast.Await(ast.Call(_load(self.helper("aclose")), [_load(variable)], [])))
+        close = ast.parse(f"await {self.helper('aclose')}({variable})").body
         loop = _async_for(target, _load(variable), self._loop_body(rest))
-        handler = ast.ExceptHandler(_load("BaseException"), None, [close, ast.Raise()])
-        return [_assign_expr(variable, made), ast.Try([loop], [handler], [], [])]
+        return [_assign_expr(variable, made), _closing(loop, close, breaks)]
 
     def parts_loop(self, k: int, node: ast.AsyncFor, inline: "_Inline") -> Statements:
         """A step's `async for part in parts(...)`, by what is known of the function."""
@@ -162,23 +163,21 @@ class _Weaver:
         def body() -> Statements:
             return inline.statements([copied(s) for s in node.body])
 
-        target = node.target.id
+        target, breaks = node.target.id, _breaks(node.body)
         if kind is Colour.GENERATOR:
             return [_for(target, made, self._loop_body(body()))]
         if kind is Colour.ASYNC_GENERATOR:
-            return self._async_for(f"parts{k}", target, made, body())
+            return self._async_for(f"parts{k}", target, made, body(), breaks)
         variable = f"parts{k}"
         self.names.helper(support.PLAIN, "PLAIN")
-        # The variable would keep a generator from being closed when the rest fails: hence the handler.
-        close = ast.parse(f"{self.helper('close')}({variable})\nraise").body
-        handler = ast.ExceptHandler(_load("BaseException"), None, close)
-        loop = ast.Try([_for(target, _load(variable), self._loop_body(body()))], [handler], [], [])
+        close = ast.parse(f"{self.helper('close')}({variable})").body
+        loop = _closing(_for(target, _load(variable), self._loop_body(body())), close, breaks)
         if not self.mode.asynchronous:
             check = f"if type({variable}) not in PLAIN: {variable} = {self.helper('iterable_parts')}({variable})"
             return [_assign_expr(variable, made), *ast.parse(check).body, loop]
         is_plain = f"type({variable}) in PLAIN or {self.helper('is_iterable')}({variable})"
         others = ast.Call(_load(self.helper("parts")), [_load(variable)], [])
-        by_await = self._async_for(variable, target, others, body())
+        by_await = self._async_for(variable, target, others, body(), breaks)
         return [_assign_expr(variable, made), ast.If(ast.parse(is_plain, mode="eval").body, [loop], by_await)]
 
     # --- the statements around it
@@ -259,7 +258,7 @@ class _Weaver:
             flush = self._once(k, "flush")
             if flush and self.mode.on_error != "stop":
                 flush = [self._guarded(flush, "None")]
-            if flush and any(self._may_stop(j) for j in range(k + 1, len(self.specials))):
+            if flush and any(self._may_stop(j) for j in range(k, len(self.specials))):
                 flush = cast(Statements, [ast.Try(flush, [copied(h) for h in self.stop_handler], [], [])])
             if flush and self.stop_handler:
                 flush = cast(Statements, [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])])
@@ -272,10 +271,17 @@ class _Weaver:
         return _try_except(f"await {skipped}" if self.mode.on_error == "await" else skipped, body)
 
     def _may_stop(self, k: int) -> bool:
-        syntax = self.operators[k].definition.syntax
-        if not syntax.parts:
+        definition = self.operators[k].definition
+        if not definition.syntax.parts:
             return True
-        return any(isinstance(n, ast.Name) and n.id == "StopStream" for p in syntax.parts.values() for n in ast.walk(p))
+        module = definition.factory.__globals__
+        for part in definition.syntax.parts.values():
+            for n in ast.walk(part):
+                if isinstance(n, ast.Attribute) and n.attr == "StopStream":
+                    return True
+                if isinstance(n, ast.Name) and (n.id == "StopStream" or module.get(n.id) is StopStream):
+                    return True
+        return False
 
     def _once(self, k: int, role: str) -> Statements:
         special = self.specials[k]
@@ -291,7 +297,6 @@ class _Weaver:
         for k, special in enumerate(self.specials):
             if special.reason is not None:
                 opener = self.names.capture(("open", k), f"open{k}", _opener(k))
-                self.stages.setdefault(k, f"stage{k}")
                 made += _mark(ast.parse(f"stage{k} = {opener}()").body, k, "")
             else:
                 made += _mark(special.prologue, k, "")
@@ -342,8 +347,8 @@ def _opener(k: int) -> Callable[[list[Atom]], object]:
 class _Inline:
     """Replace the yields of step k by the rest of the chain."""
 
-    def __init__(self, weaver: _Weaver, k: int, item: str | None, value: str) -> None:
-        self.weaver, self.k, self.item, self.value = weaver, k, item, value
+    def __init__(self, weaver: _Weaver, k: int, item: str | None, passed_on: set[str]) -> None:
+        self.weaver, self.k, self.item, self.passed_on = weaver, k, item, passed_on
 
     def statements(self, body: Statements) -> Statements:
         made: Statements = []
@@ -364,7 +369,9 @@ class _Inline:
             return [node]
         if isinstance(node, (ast.For, ast.AsyncFor)) and isinstance(node.target, ast.Name):
             match node.body:  # `for part in parts: yield part`: the part is the next step's item
-                case [ast.Expr(ast.Yield(ast.Name(id=name) as yielded))] if name == node.target.id:
+                case [ast.Expr(ast.Yield(ast.Name(id=name) as yielded))] if (
+                    name == node.target.id and name in self.passed_on
+                ):
                     node.target.id = yielded.id = f"x{k + 1}"
         if isinstance(node, ast.AsyncFor) and hasattr(node, "parts_of"):
             return weaver.parts_loop(k, node, self)
@@ -377,6 +384,13 @@ class _Inline:
         for case in getattr(node, "cases", []):
             case.body = self.statements(case.body)
         return [node]
+
+
+def _passed_on(special: Special) -> set[str]:
+    """The names that stand but twice in an operator: where they are assigned, and where they are yielded."""
+    bodies = [special.prologue, *(part.body for part in special.parts.values())]
+    names = Counter(n.id for body in bodies for s in body for n in ast.walk(s) if isinstance(n, ast.Name))
+    return {name for name, times in names.items() if times == 2}
 
 
 def _return_result(body: Statements) -> bool:
@@ -429,6 +443,27 @@ def _async_for(target: str, iterable: ast.expr, body: Statements) -> ast.stmt:
 def _try_except(handler: str, body: Statements) -> ast.stmt:
     handled = ast.ExceptHandler(_load("Exception"), "error", ast.parse(handler).body)
     return ast.Try(body, [handled], [], [])
+
+
+def _closing(loop: ast.stmt, close: Statements, breaks: bool) -> ast.stmt:
+    """*loop*, and *close* if it does not come to its end: its variable would keep a generator open."""
+    if breaks:
+        return ast.Try([loop], [], [], close)
+    return ast.Try([loop], [ast.ExceptHandler(_load("BaseException"), None, [*close, ast.Raise()])], [], [])
+
+
+def _breaks(body: Statements) -> bool:
+    """Whether a loop with this *body* may be left by a break of its own."""
+    for node in body:
+        if isinstance(node, ast.Break):
+            return True
+        inner = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")]
+        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+            inner = [node.orelse]
+        inner += [part.body for name in ("handlers", "cases") for part in getattr(node, name, ())]
+        if any(_breaks(statements) for statements in inner):
+            return True
+    return False
 
 
 def _handler(error: type[BaseException], name: str, text: str, weaver: _Weaver) -> ast.ExceptHandler:

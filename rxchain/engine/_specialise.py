@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from rxchain.engine._fold import folded
+from rxchain.engine._fold import Folded, folded
 from rxchain.engine._names import BUILTINS, IN_PROGRAMS, RESERVED, Names
 from rxchain.engine._operator import Atom, StopStream
-from rxchain.engine._syntax import copied
+from rxchain.engine._syntax import Refused, copied
 
 
 @dataclass
@@ -36,6 +36,13 @@ def specialise(op: Atom, index: int, names: Names) -> Special:
     fold = folded(op)
     if fold.reason is not None:
         return Special(fold.reason)
+    try:
+        return _fitted(op, fold, index, names)
+    except Refused as refusal:
+        return Special(str(refusal))
+
+
+def _fitted(op: Atom, fold: Folded, index: int, names: Names) -> Special:
     prefix = f"{op.definition.name}{index}_"
     outer: dict[str, str] = {}
     prologue: list[ast.stmt] = []
@@ -98,11 +105,14 @@ class _Rename(ast.NodeTransformer):
             captured = names.capture(("cell", id(cell)), f"{name}_cell", _cell(self.index, name))
             return ast.Attribute(ast.Name(captured, ast.Load()), "cell_contents", node.ctx)
         module = factory.__globals__
-        if module is names.home and name not in RESERVED and not IN_PROGRAMS.fullmatch(name):
+        plain = name not in RESERVED and not IN_PROGRAMS.fullmatch(name)
+        if module is names.home and plain:
             return node
         if name not in module:
             if names.home is not None and name in names.home and name in BUILTINS:
                 return ast.Name(names.constant(getattr(builtins, name), f"builtin_{name}"), ast.Load())
+            if name not in BUILTINS:
+                raise Refused(f"{name} is not defined where it was written")
             return node
         value = module[name]
         if is_ours(module):

@@ -134,7 +134,8 @@ def _read_body(outer: ast.FunctionDef, factory: FunctionType, syntax: Syntax) ->
         syntax.parts[role] = defined[name]
         if not _yields(defined[name]):
             syntax.mistake = syntax.mistake or _no_generator(name)
-        _check_part(role, defined[name])
+    for role, part in syntax.parts.items():  # when all are known: one that is refused has the others beside it
+        _check_part(role, part)
     syntax.prologue = [node for node in body if node not in syntax.parts.values()]
     _check_names(outer, factory, syntax)
     for node in syntax.prologue:

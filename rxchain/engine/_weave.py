@@ -73,6 +73,7 @@ class _Weaver:
         self.specials = [specialise(op, k, self.names) for k, op in enumerate(operators)]
         self.weights = self._weigh()
         self.passed_on = [_passed_on(special) for special in self.specials]
+        self.assigned = [self._assigned(special) for special in self.specials]
 
     # --- what follows from one item
 
@@ -94,6 +95,15 @@ class _Weaver:
             else:
                 weights[k] = own + sites * weights[k + 1]
         return weights
+
+    def _assigned(self, special: Special) -> set[str]:
+        """The names of an operator that surely have a value: asking for them cannot fail."""
+        bodies = [special.prologue, *(part.body for part in special.parts.values())]
+        nodes = (n for body in bodies for s in body for n in ast.walk(s))
+        return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)} | {
+            *self.names.arguments,
+            *(part.item for part in special.parts.values() if part.item is not None),
+        }
 
     def _forks(self, node: ast.AST) -> bool:
         """Whether *node* loops over parts of unknown kind: written twice, as `for` and as `async for`."""
@@ -123,7 +133,8 @@ class _Weaver:
     def after_yield(self, k: int, node: ast.expr | None, item: str | None) -> Statements:
         """What a yield of step k becomes."""
         value = f"x{k + 1}"
-        if isinstance(node, ast.Name) and (node.id in (item, value) or k + 1 == len(self.specials)):
+        last = k + 1 == len(self.specials)
+        if isinstance(node, ast.Name) and (node.id in (item, value) or (last and node.id in self.assigned[k])):
             return self.rest(k + 1, node.id)
         return [_assign_expr(value, node or ast.Constant(None)), *self.rest(k + 1, value)]
 

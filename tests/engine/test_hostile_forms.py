@@ -334,6 +334,44 @@ def has_the_programs_names(source: Any, x1: Any) -> Any:
     return step
 
 
+@operator
+def stays_a_call_and_flushes() -> Any:
+    count = 0
+
+    def start() -> Iterator[Any]:
+        yield "start"
+
+    def step(item: Any) -> Iterator[Any]:
+        nonlocal count
+        count += 1
+        try:
+            yield item
+        finally:
+            LOG.append(item)
+
+    def flush() -> Iterator[Any]:
+        yield "flush"
+        yield count
+
+    return Stage(step, start=start, flush=flush)
+
+
+@operator
+def means_a_name_of_the_program() -> Any:
+    def step(item: Any) -> Iterator[Any]:
+        yield emit  # type: ignore[name-defined]  # noqa: F821
+
+    return step
+
+
+@operator
+def means_a_name_that_is_nowhere() -> Any:
+    def step(item: Any) -> Iterator[Any]:
+        yield itme  # type: ignore[name-defined]  # noqa: F821
+
+    return step
+
+
 def named(name: str) -> Any:
     def fn(item: Any) -> Any:
         return item
@@ -373,6 +411,9 @@ FORMS: list[Any] = [
     leaves_its_parts(logged),
     leaves_its_parts(lambda item: logged(item)),
     has_the_programs_names(1, 2),
+    stays_a_call_and_flushes(),
+    means_a_name_of_the_program(),
+    means_a_name_that_is_nowhere(),
     Chain(*[named(name) for name in ("x0", "ｘ0", "source", "None", "__debug__", "class", "match", "a b", "ﬁ")]),
 ]
 
@@ -430,3 +471,7 @@ def test_a_file_that_was_edited_since_it_was_imported_is_not_read(
     module = SimpleNamespace(**vars(__import__("edited_operators")))
     file.write_text(text.replace("adds(n)", "subtracts(m)"))
     assert list(Chain(module.adds(2)).iterate([1])) == [3]
+
+
+def test_an_operator_that_stays_a_call_keeps_its_start_and_its_flush() -> None:
+    assert list(Chain(stays_a_call_and_flushes()).iterate([1, 2])) == ["start", 1, 2, "flush", 2]

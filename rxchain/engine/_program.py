@@ -105,7 +105,10 @@ def no_result(label: Label) -> NoResult:
 
 @dataclass(frozen=True)
 class Segment:
-    """Operators *first* to *last* (exclusive) of a chain: steps, or one operator over the whole stream."""
+    """Operators *first* to *last* (exclusive) of a chain: steps, or one operator *over* the whole stream.
+
+    In place of a program: what is not compiled.
+    """
 
     first: int
     last: int
@@ -140,8 +143,14 @@ class Plan:
         for segment in self._segments:
             if segment.over:
                 made.append(segment)
+                continue
+            programs = _compile_steps(operators, segment.first, segment.last, mode)
+            if len(programs) > 1 and mode.on_error != "stop":
+                # An item that fails in one program would go on in the one before: the interpreter sees it whole.
+                before, behind = (Program(weave([], mode), k, 0, mode) for k in (segment.first, segment.last))
+                made += [before, segment, behind]
             else:
-                made += _compile_steps(operators, segment.first, segment.last, mode)
+                made += programs
         if len(made) > 1 and mode.source in ("for", "async for"):
             # Only the first takes from the source, only the last gives to the sink; between them it is a stream.
             whole = made

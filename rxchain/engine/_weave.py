@@ -376,7 +376,7 @@ class _Inline:
                 return []  # `yield from ()` only makes a generator of a function
             target = f"x{k + 1}"
             return [_for(target, node.value.value, weaver._loop_body(weaver.rest(k + 1, target)))]
-        if not any(_is_yield(n) for n in ast.walk(node)):
+        if not any(_is_yield(n) or hasattr(n, "parts_of") for n in ast.walk(node)):
             return [node]
         if isinstance(node, (ast.For, ast.AsyncFor)) and isinstance(node.target, ast.Name):
             match node.body:  # `for part in parts: yield part`: the part is the next step's item
@@ -386,14 +386,14 @@ class _Inline:
                     node.target.id = yielded.id = f"x{k + 1}"
         if isinstance(node, ast.AsyncFor) and hasattr(node, "parts_of"):
             return weaver.parts_loop(k, node, self)
-        for name in ("body", "orelse"):
+        for name in ("body", "orelse", "finalbody"):
             inner = getattr(node, name, None)
-            if inner and not (isinstance(node, ast.Try) and name == "body"):
+            if inner:
                 made = self.statements(inner)
                 loops = isinstance(node, (ast.For, ast.AsyncFor, ast.While)) and name == "body"
                 setattr(node, name, weaver._loop_body(made) if loops else made)
-        for case in getattr(node, "cases", []):
-            case.body = self.statements(case.body)
+        for block in [*getattr(node, "handlers", ()), *getattr(node, "cases", ())]:
+            block.body = self.statements(block.body)
         return [node]
 
 

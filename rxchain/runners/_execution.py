@@ -13,6 +13,8 @@ from rxchain.engine import (
     a_kind_of,
     call,
     colour,
+    driven,
+    interpret,
     iterate_on_loop_thread,
     many_results,
     no_result,
@@ -132,7 +134,11 @@ class Execution:
 
     def _chained(self, programs: list[Callable[..., Any] | Segment], source: Any, on_error: OnError | None) -> Any:
         for program in programs:
-            if isinstance(program, Segment):
+            if isinstance(program, Segment) and not program.over:
+                ops, tell = self.operators[program.first : program.last], self._telling(on_error)
+                outputs = interpret(ops, source, self.label, tell, first=program.first)
+                source = outputs if isinstance(source, AsyncIterable) else driven(outputs)
+            elif isinstance(program, Segment):
                 op = self.operators[program.first]
                 whole = op.definition.open(op.values).step(source)
                 source = noting(whole, self.label, program.first, self._telling(on_error))

@@ -357,6 +357,24 @@ def stays_a_call_and_flushes() -> Any:
 
 
 @operator
+def counts_parts(fn: Callable[[Any], Any]) -> Any:
+    async def step(item: Any) -> AsyncIterator[Any]:
+        count = 0
+        try:
+            async for _ in parts(await call(fn, item)):
+                count += 1
+        finally:
+            LOG.append(count)
+        yield count
+
+    return step
+
+
+async def many(item: int) -> list[int]:
+    return [item] * item
+
+
+@operator
 def means_a_name_of_the_program() -> Any:
     def step(item: Any) -> Iterator[Any]:
         yield emit  # type: ignore[name-defined]  # noqa: F821
@@ -412,6 +430,10 @@ FORMS: list[Any] = [
     leaves_its_parts(lambda item: logged(item)),
     has_the_programs_names(1, 2),
     stays_a_call_and_flushes(),
+    counts_parts(many),
+    counts_parts(range),
+    counts_parts(logged),
+    counts_parts(own_parts),
     means_a_name_of_the_program(),
     means_a_name_that_is_nowhere(),
     Chain(*[named(name) for name in ("x0", "ｘ0", "source", "None", "__debug__", "class", "match", "a b", "ﬁ")]),
@@ -434,6 +456,28 @@ def test_a_hostile_form_does_what_its_generators_do(form: Any, behind: Any) -> N
                 else:
                     assert found == expected, (run, given, skip)
                 assert noticed == LOG, (run, given, skip)
+
+
+def fails_on_three(item: Any) -> Any:
+    if item == 3:
+        raise ValueError(item)
+    return item
+
+
+async def fails_on_three_async(item: Any) -> Any:
+    return fails_on_three(item)
+
+
+@pytest.mark.parametrize("fails", [fails_on_three, fails_on_three_async])
+@pytest.mark.parametrize("deep", [[ops.concat_map(lambda item: [item])] * 21, [ops.filter(bool)] * 95], ids=len)
+def test_a_chain_too_deep_for_one_program_drops_the_rest_of_an_item_that_failed(deep: Any, fails: Any) -> None:
+    chain: Chain[int, int] = Chain(ops.concat_map(lambda item: [item, item + 1]), *deep, fails, name="c")
+    for skip in (False, True):
+        expected = interpreted(chain, [1, 2, 3, 4], skip)
+        for run in (iterated, streamed, streamed_async):
+            assert run(chain, [1, 2, 3, 4], skip) == expected
+    assert expected.outputs == [1, 2, 2, 4, 5]
+    assert [item for _, _, item, _ in expected.failures] == [2, 3]
 
 
 def test_a_step_without_a_yield_is_a_mistake() -> None:

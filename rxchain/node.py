@@ -99,6 +99,8 @@ class ChainNode(Atom, Operator[In_contra, Out_co], Generic[In_contra, Out_co, Ra
         refuse: Refuse = "drop",
     ) -> None:
         name = name if name is not None else name_of(logic)
+        if not isinstance(name, str):
+            raise CompositionError(f"a node's name is a string, got {shorten(name)}")
         if refuse not in _REFUSALS:
             raise CompositionError(f"node {name!r}: refuse must be 'drop', 'pass' or 'fail', got {shorten(refuse)}")
         generates = colour(logic) in (Colour.GENERATOR, Colour.ASYNC_GENERATOR)
@@ -184,6 +186,8 @@ def node(fn: Any = None, /, **declared: Any) -> Any:
 
     See `ChainNode` for the arguments.
     """
+    for unknown in declared.keys() - {"name", "when", "then", "refuse"}:
+        raise CompositionError(f"node has no parameter {unknown!r}; it takes name, when, then, refuse")
     if fn is None:
         return lambda fn: node(fn, **declared)
     if not callable(fn):

@@ -114,13 +114,14 @@ class Definition:
 
     def _check_function(self, parameter: str, value: object, arity: int) -> None:
         name = self.shown
+        keyword = "" if parameter == self.parameters[0] else f"{parameter}="
         if inspect.iscoroutine(value):
             called = value.__name__
             value.close()
             raise CompositionError(
                 f"{self.name}: {parameter} must be a function, got a coroutine: {called} was called instead of passed\n"
-                f"    {name}({called}(...))  # incorrect\n"
-                f"    {name}({called})  # correct"
+                f"    {name}({keyword}{called}(...))  # incorrect\n"
+                f"    {name}({keyword}{called})  # correct"
             )
         if isinstance(value, Operator) or hasattr(value, "__rxchain_definition__"):
             raise CompositionError(
@@ -133,16 +134,16 @@ class Definition:
             raise CompositionError(
                 f"{self.name}: {parameter} must be a function{' or None' if default is None else ''},"
                 f" got {a_kind_of(value)}: {shorten(value)}\n"
-                f"    {name}({shorten(value, 30)})  # incorrect\n"
-                f"    {name}(function)  # correct"
+                f"    {name}({keyword}{shorten(value, 30)})  # incorrect\n"
+                f"    {name}({keyword}function)  # correct"
             )
         if arity >= 0 and not takes(value, arity):
             shape = ", ".join(["item"] if arity == 1 else "abcdefgh"[:arity])
             raise CompositionError(
                 f"{self.name}: {parameter} is called with {arity} argument{'s' if arity != 1 else ''},"
                 f" and {name_of(value)!r} does not take that: {name_of(value)}{_signature(value)}\n"
-                f"    {name}({name_of(value)})  # incorrect\n"
-                f"    {name}(lambda {shape}: ...)  # correct"
+                f"    {name}({keyword}{name_of(value)})  # incorrect\n"
+                f"    {name}({keyword}lambda {shape}: ...)  # correct"
             )
 
     @property
@@ -290,7 +291,14 @@ def operator(factory: Callable[P, Step[T, U] | Stage[T, U]]) -> Callable[P, Oper
     or after the last one; raise `StopStream` in the step to end the stream. An inner function called ``over`` instead
     of ``step`` is an async generator over the stream as a whole.
     """
-    definition = Definition(factory)  # type: ignore[arg-type]
+    if not isinstance(factory, FunctionType):
+        shown = shorten(factory, 40)
+        raise CompositionError(
+            f"operator is given a function that returns a step, got {a_kind_of(factory)}: {shown}\n"
+            f"    operator({shown})  # incorrect\n"
+            f"    @operator  # correct, above a def"
+        )
+    definition = Definition(factory)
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Operator[T, U]:

@@ -279,7 +279,9 @@ class _Weaver:
     def _guarded(self, body: Statements, item: str) -> ast.stmt:
         """One item's statements: its failure is its own."""
         skipped = f"skipped(error, {item})"
-        return _try_except(f"await {skipped}" if self.mode.on_error == "await" else skipped, body)
+        guarded = _try_except(f"await {skipped}" if self.mode.on_error == "await" else skipped, body)
+        _mark(guarded.handlers[0].body, NOWHERE, "")  # what the user's handler raises is nobody else's failure
+        return guarded
 
     def _may_stop(self, k: int) -> bool:
         definition = self.operators[k].definition
@@ -451,7 +453,7 @@ def _async_for(target: str, iterable: ast.expr, body: Statements) -> ast.stmt:
     return ast.AsyncFor(ast.Name(target, ast.Store()), iterable, body or [ast.Pass()], [])
 
 
-def _try_except(handler: str, body: Statements) -> ast.stmt:
+def _try_except(handler: str, body: Statements) -> ast.Try:
     handled = ast.ExceptHandler(_load("Exception"), "error", ast.parse(handler).body)
     return ast.Try(body, [handled], [], [])
 

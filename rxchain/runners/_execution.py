@@ -22,6 +22,7 @@ from rxchain.engine import (
     plan_for,
     run_on_loop_thread,
     shorten,
+    takes,
 )
 from rxchain.errors import CompositionError
 from rxchain.types import Failure
@@ -147,6 +148,12 @@ class Execution:
         return source
 
     def _mode(self, source: Any, sink: Any, asynchronous: bool, on_error: OnError | None) -> Mode:
+        if on_error is not None and not (callable(on_error) and takes(on_error, 1)):
+            raise CompositionError(
+                f"on_error is a function that is given a Failure, got {a_kind_of(on_error)}: {shorten(on_error)}\n"
+                f"    on_error={shorten(on_error, 30)}  # incorrect\n"
+                "    on_error=lambda failure: ...  # correct"
+            )
         how: Any = "stop" if on_error is None else "await" if colour(on_error) is Colour.ASYNC else "call"
         if isinstance(source, AsyncIterable):
             return Mode("async for", sink, True, how)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rxchain
-from rxchain import Chain, CompositionError, Stage, StopStream, call, operator, parts
+from rxchain import Chain, CompositionError, Stage, StopStream, call, node, operator, parts
 from rxchain import StopStream as Halt
 from rxchain import operators as ops
 from tests.running import collected, interpreted, iterated, streamed, streamed_async
@@ -519,3 +519,38 @@ def test_a_file_that_was_edited_since_it_was_imported_is_not_read(
 
 def test_an_operator_that_stays_a_call_keeps_its_start_and_its_flush() -> None:
     assert list(Chain(stays_a_call_and_flushes()).iterate([1, 2])) == ["start", 1, 2, "flush", 2]
+
+
+def test_what_on_error_raises_is_not_blamed_on_the_source() -> None:
+    def fail(item: Any) -> Any:
+        raise ValueError(item)
+
+    def handle(failure: Any) -> None:
+        raise KeyError("handler")
+
+    async def handle_async(failure: Any) -> None:
+        raise KeyError("handler")
+
+    for handler in (handle, handle_async):
+        with pytest.raises(KeyError) as caught:
+            list(Chain(fail).iterate([1], on_error=handler))
+        assert not hasattr(caught.value, "__notes__")
+        assert isinstance(caught.value.__context__, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lambda: operator(3), "operator is given a function that returns a step, got an int: 3"),  # type: ignore[arg-type]
+        (lambda: operator(int), "got a class: <class 'int'>"),  # type: ignore[arg-type]
+        (lambda: node(name=3), "a node's name is a string, got 3"),  # type: ignore[call-overload]
+        (lambda: node(retry=3), "node has no parameter 'retry'; it takes name, when, then, refuse"),  # type: ignore[call-overload]
+        (lambda: node(when=lambda a, b: a), r"node\(when=<lambda>\)  # incorrect"),  # type: ignore[misc,arg-type]
+        (lambda: Chain(doubled).iterate([1], on_error=3), "on_error is a function that is given a Failure, got an int"),  # type: ignore[arg-type]
+        (lambda: Chain(doubled).iterate([1], on_error=lambda: None), "on_error is a function"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_mistake_is_told_where_it_is_made(mistake: Callable[[], Any], message: str) -> None:
+    with pytest.raises(CompositionError, match=message):
+        made = mistake()
+        made(doubled)

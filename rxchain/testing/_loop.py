@@ -68,7 +68,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     Args:
         max_seconds: the virtual time that may pass: beyond it `LimitReached` is raised.
         max_iterations: how many rounds the loop may make, so that ``while True: await sleep(0)`` ends as well.
-        patience: real seconds for which a thread is waited for.
+        patience: real seconds for which a thread is waited for, or a socket where no timer is set.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._virtual_holds = 0
         self._virtual_timers = 0
         self._virtual_quiet: list[asyncio.Future[None]] = []
-        self._virtual_threads = {thread.ident for thread in threading.enumerate()}
+        self._virtual_threads = set(threading.enumerate())  # not their idents, which are used again
         super().__init__(_Selector(self._virtual_select))
         # asyncio's own is a nanosecond; added to the time of a few months that is lost in rounding, and no timer due.
         self._clock_resolution = 1e-6
@@ -183,7 +183,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if when > self.max_seconds:
                 raise LimitReached(
                     f"the next timer is set for {when:.15g} s of virtual time,"
-                    f" and the limit is {self.max_seconds:.15g}: something never ends, or max_seconds= is to be raised; unfinished:",
+                    f" and the limit is {self.max_seconds:.15g}: something never ends,"
+                    " or max_seconds= is to be raised; unfinished:",
                     self._virtual_tasks(),
                 )
             self._virtual_now = max(self._virtual_now, when)
@@ -192,9 +193,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _virtual_no_timer(self, poll: "Callable[[float], _Events]") -> "_Events":
         """Nothing will happen by itself: only a thread, or a socket, could still bring something."""
-        here = threading.get_ident()
         sockets = len(self._selector.get_map()) > 1  # type: ignore[attr-defined]  # one is the loop's own, to be woken by
-        threads = [t for t in threading.enumerate() if t.ident not in self._virtual_threads and t.ident != here]
+        threads = set(threading.enumerate()) - self._virtual_threads - {threading.current_thread()}
         if sockets or threads:
             events = poll(self.patience if sockets else GRACE)
             if events:

@@ -15,6 +15,9 @@ from typing import Any
 import hypothesis
 import pytest
 
+from rxchain.testing._leaks import is_closing
+from rxchain.testing._waiting import describe
+
 CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 GRACE = 1.0
@@ -41,9 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     def noticing(loop: asyncio.AbstractEventLoop) -> None:
         pending = asyncio.all_tasks(loop)
         for task in pending:
-            # Dropping a generator that is not exhausted makes asyncio start a task that closes it: nobody's leak.
-            if type(task.get_coro()).__name__ != "async_generator_athrow":
-                _cancelled_at_the_end.append(repr(task))
+            if not is_closing(task):
+                _cancelled_at_the_end.append(describe(task))
         if pending:
             cancel_all(loop)
 

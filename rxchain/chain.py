@@ -17,7 +17,7 @@ from collections.abc import (
     Iterator,
 )
 from types import FunctionType
-from typing import IO, TYPE_CHECKING, Any, Never, TypeAlias, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Never, Self, TypeAlias, TypeVar, overload
 
 from rxchain.engine import Atom, Label, Operator, a_kind_of, name_of, shorten, takes
 from rxchain.errors import CompositionError
@@ -305,6 +305,12 @@ class Chain(Operator[In_contra, Out_co]):
 
     def __hash__(self) -> int:
         return hash((self.name, self.steps))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __len__(self) -> int:
         return len(self.steps)

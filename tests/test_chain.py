@@ -1,6 +1,7 @@
 """Chains as values: how they compose, compare, show themselves, and what they refuse to be made of."""
 
 import asyncio
+import copy
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -426,3 +427,24 @@ def test_an_exception_that_takes_no_notes_arrives_all_the_same() -> None:
     with pytest.raises(Frozen) as caught:
         Chain(fail).run_sync(3)
     assert caught.value.code == 3
+
+
+def test_a_chain_is_its_own_copy() -> None:
+    chain = Chain(inc, name="c")
+    assert copy.copy(chain) is chain
+    assert copy.deepcopy({"chain": chain})["chain"] is chain
+
+
+def test_a_seed_that_cannot_say_whether_it_is_equal_is_shown() -> None:
+    class Array:
+        def __eq__(self, other: object) -> Any:
+            return NotACondition()
+
+        def __repr__(self) -> str:
+            return "array([1, 2])"
+
+    class NotACondition:
+        def __bool__(self) -> bool:
+            raise ValueError("the truth value of an array is ambiguous")
+
+    assert repr(ops.scan(lambda total, item: total, Array())) == "scan(<lambda>, array([1, 2]))"

@@ -180,6 +180,14 @@ def shorten(value: object, limit: int = 120) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def _same(value: object, default: object) -> bool:
+    """Whether *value* is what would be there anyway; an array says of each of its elements whether it is equal."""
+    try:
+        return value is default or bool(value == default)
+    except Exception:
+        return False
+
+
 class Operator(Generic[In_contra, Out_co]):
     """Anything that turns a stream into a stream: immutable, reusable, composed with ``|`` or `Chain`."""
 
@@ -250,7 +258,7 @@ class Atom:
         for parameter, value in zip(self.definition.signature.parameters.values(), self.values):
             if parameter.kind is parameter.VAR_POSITIONAL:
                 arguments += [name_of(v) if isinstance(v, FunctionType) else shorten(v, 40) for v in value]
-            elif value is not parameter.default and value != parameter.default:
+            elif not _same(value, parameter.default):
                 text = name_of(value) if callable(value) else shorten(value, 40)
                 arguments.append(f"{parameter.name}={text}" if parameter.kind is parameter.KEYWORD_ONLY else text)
         return f"{self.definition.name}({', '.join(arguments)})"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rxchain
-from rxchain import Chain, CompositionError, Stage, StopStream, call, node, operator, parts
+from rxchain import Chain, CompositionError, ManyResults, NoResult, Stage, StopStream, call, node, operator, parts
 from rxchain import StopStream as Halt
 from rxchain import operators as ops
 from tests.running import collected, interpreted, iterated, streamed, streamed_async
@@ -554,3 +554,14 @@ def test_a_mistake_is_told_where_it_is_made(mistake: Callable[[], Any], message:
     with pytest.raises(CompositionError, match=message):
         made = mistake()
         made(doubled)
+
+
+def test_a_second_result_of_several_programs_is_one_too_many() -> None:
+    async def some(item: int) -> list[int]:
+        return [item] * item
+
+    chain: Chain[int, int] = Chain(ops.flat_map(some), doubled)
+    assert chain.run_sync(1) == 2
+    for item, error in ((2, ManyResults), (3, ManyResults), (0, NoResult)):
+        with pytest.raises(error, match="the chain gave"):
+            chain.run_sync(item)

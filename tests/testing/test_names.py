@@ -15,7 +15,7 @@ PUBLIC = list(public("rxchain.testing"))
 @pytest.mark.parametrize(("name", "value"), PUBLIC, ids=[name for name, _ in PUBLIC])
 def test_a_name_is_documented(name: str, value: Any) -> None:
     assert value.__doc__, name
-    page = (PACKAGE.parent / "docs" / "testing.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
     assert name in page or name in ("MarbleError", "MarbleSource", "Probe", "SourceFailed", "VirtualLoop")
     for function in functions_of(value):
         if function.__name__ != "__init__" and function.__module__.startswith("rxchain"):

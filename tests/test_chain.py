@@ -448,3 +448,18 @@ def test_a_seed_that_cannot_say_whether_it_is_equal_is_shown() -> None:
             raise ValueError("the truth value of an array is ambiguous")
 
     assert repr(ops.scan(lambda total, item: total, Array())) == "scan(<lambda>, array([1, 2]))"
+
+
+def test_a_partial_generator_generates() -> None:
+    def repeat(times: int, item: int) -> Iterator[int]:
+        yield from [item] * times
+
+    assert list(Chain(partial(repeat, 2)).iterate([1, 2])) == [1, 1, 2, 2]
+
+
+def test_a_function_with_a_required_keyword_is_no_step() -> None:
+    def scaled(item: int, *, by: int) -> int:
+        return item * by
+
+    with pytest.raises(CompositionError, match="a step is called with one item, and 'scaled' does not take that"):
+        Chain(scaled)

@@ -89,3 +89,11 @@ def test_a_second_result_leaves_no_task_behind() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
+
+
+def test_a_chain_that_ends_before_its_first_item_does_not_subscribe() -> None:
+    subscribed: Any = []
+    seen: list[Any] = []
+    source = reactivex.defer(lambda scheduler: subscribed.append(scheduler) or reactivex.never())
+    source.pipe(Chain(ops.take(0))).subscribe(seen.append, seen.append, lambda: seen.append("|"))
+    assert (subscribed, seen) == ([], ["|"])

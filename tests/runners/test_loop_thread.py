@@ -151,8 +151,12 @@ def test_an_interrupt_while_waiting_cancels_what_runs() -> None:
             raise
         return x
 
-    with pytest.raises(KeyboardInterrupt):
-        Chain(waits).run_sync(1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in a shell's background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Chain(waits).run_sync(1)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert events == ["cancelled"]
     assert not loop_threads()
 

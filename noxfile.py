@@ -21,6 +21,13 @@ TOOLS = ["mypy>=1.15", "pyright>=1.1.400"]
 VERSIONS = "from importlib.metadata import version as v; print(*[(n, v(n)) for n in ('reactivex', 'aioreactive')])"
 NOTEBOOK = ["ipykernel", "nbclient"]
 TEST = ["pytest-xdist>=3.5"]
+TOUCH_OBSERVABLES = [f"tests/{name}" for name in ("laws", "operators", "runners", "testing", "test_chain.py")]
+"""The tests in which reactivex or aioreactive has a part."""
+TOUCH_THE_INSTALLATION = [
+    f"tests/{name}"
+    for name in ("cli", "docs", "operators/test_contract.py", "test_chain.py", "test_doctests.py", "test_packaging.py")
+]
+"""The tests that would notice if something had been left out of a wheel."""
 
 
 def works(executable: Path, version: str) -> bool:
@@ -68,8 +75,11 @@ nox.options.sessions = [
 ]
 
 
-def run_tests(session: nox.Session, *arguments: str, without: str = "", cwd: Path = HERE) -> None:
-    """Run the tests; *without* names what this session does not install, so that its tests skip under CI too."""
+def run_tests(session: nox.Session, *arguments: str, without: str = "", cwd: Path = HERE, brief: bool = False) -> None:
+    """Run the tests; *without* names what this session does not install, so that its tests skip under CI too.
+
+    *brief*: a property is tried on 25 examples, where one session has tried it on 100.
+    """
     session.run("python", "-c", VERSIONS)
     with session.chdir(cwd):
         session.run(
@@ -80,7 +90,7 @@ def run_tests(session: nox.Session, *arguments: str, without: str = "", cwd: Pat
             "worksteal",
             *arguments,
             *session.posargs,
-            env={"RXCHAIN_WITHOUT": without},
+            env={"RXCHAIN_WITHOUT": without, "HYPOTHESIS_PROFILE": "brief" if brief else "ci"},
         )
 
 
@@ -97,7 +107,7 @@ def tests(session: nox.Session) -> None:
     """The tests, with the versions that a plain installation gets."""
     here = session.python == LOWEST
     session.install("-e", ".[test]", *TEST, *(NOTEBOOK if here else []))
-    run_tests(session, without="" if here else "notebook")
+    run_tests(session, without="" if here else "notebook", brief=not here)
 
 
 @nox.session(python=LOWEST)
@@ -105,7 +115,7 @@ def tests_newest(session: nox.Session) -> None:
     """The tests, with the newest reactivex: aioreactive asks for an older one, and works with this."""
     session.install("-e", ".[test]", *TEST)
     session.install("--no-deps", "reactivex==6.1.0", "aioreactive==0.20.0")
-    run_tests(session, without="notebook")
+    run_tests(session, *TOUCH_OBSERVABLES, without="notebook", brief=True)
 
 
 @nox.session(python=LOWEST)
@@ -123,7 +133,7 @@ def wheel(session: nox.Session) -> None:
         for name in ("README.md", "setup.cfg"):
             shutil.copy(HERE / name, away / name)
         check_types(session, away)
-        run_tests(session, "--import-mode=importlib", without="notebook,checkout", cwd=away)
+        run_tests(session, "--import-mode=importlib", *TOUCH_THE_INSTALLATION, without="notebook,checkout", cwd=away)
 
 
 def look_into(session: nox.Session, built: Path) -> None:

@@ -13,7 +13,7 @@ def is_count(value: object, at_least: int) -> bool:
 def wrong_count(name: str, parameter: str, found: object, at_least: int) -> ValueError:
     """The error of operator *name*, given *found* for its *parameter*."""
     given = shorten(found, 30)
-    keyword = "" if parameter == "count" else f"..., {parameter}="
+    keyword = "" if parameter in ("count", "size") else f"..., {parameter}="
     return ValueError(
         f"{name}: {parameter} must be a whole number, {at_least} or more, got {given}\n"
         f"    ops.{name}({keyword}{given})  # incorrect\n"

@@ -15,18 +15,32 @@ from collections.abc import (
     Coroutine,
     Generator,
     Iterator,
+    Mapping,
 )
 from types import FunctionType
-from typing import IO, TYPE_CHECKING, Any, Never, Self, TypeAlias, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Never, Self, TypeAlias, TypeVar, Unpack, get_args, overload
 
 from rxchain.engine import Atom, Label, Operator, a_kind_of, name_of, shorten, takes
 from rxchain.errors import CompositionError
-from rxchain.node import ChainNode, plain_node
-from rxchain.runners import Execution, OnError, is_observable, on_observable
-from rxchain.types import AnyIterable, In_contra, Out_co, T, U
+from rxchain.node import ChainNode, plain_node, sharing_hops
+from rxchain.runners import (
+    Execution,
+    OnError,
+    is_async_observable,
+    is_observable,
+    on_async_observable,
+    on_observable,
+)
+from rxchain.runners._on_error import handler_for
+from rxchain.types import AnyIterable, In_contra, Out_co, OverflowPolicy, T, U
 
 if TYPE_CHECKING:
+    from aioreactive import AsyncObservable, AsyncRx
     from reactivex import Observable
+
+    from rxchain.policies import Declared, Retry
+    from rxchain.streams import Processor, Publisher
+    from rxchain.timing import Measured, Measurement, Prediction, Seconds
 
 T0 = TypeVar("T0")
 T1 = TypeVar("T1")
@@ -74,14 +88,32 @@ class Chain(Operator[In_contra, Out_co]):
     >>> list(chain.iterate([" 1", "", "2 "]))
     [1, 2]
 
+    Args:
+        name: the chain's name, in error notes and drawings.
+        window: how many items may be in flight or waiting at once, 1 or more, where steps are asynchronous. Without it
+            twice as many as its nodes may work on, and 16 at least. 1 is one item after the other.
+        overflow: what is done when a source that cannot be asked to wait, as a reactivex Subject, has filled the
+            window: ``"error"``; ``"block"`` its thread until there is room; ``"drop_oldest"`` or ``"drop_newest"`` of
+            the items that wait; or keep only the ``"latest"`` of them.
+        on_error: what is done about an item that fails in a stream. ``"stop"``: what is ahead of it comes first, then
+            the error; those behind it are abandoned, and named in a note. ``"skip"``: the others go on. Or a
+            function, sync or async, that is told of the `Failure`; the others go on. Or an object made for that:
+            `DeadLetters`, `Resume`, `ErrorHandler`. What `run` is asked for fails with the error itself.
+
     Raises:
         CompositionError: a step is not what it must be. Nothing has run then.
     """
 
-    __slots__ = ("__weakref__", "_execution", "_one", "_one_sync", "name", "steps")
+    __slots__ = ("__weakref__", "_execution", "_one", "_one_sync", "name", "on_error", "overflow", "steps", "window")
 
     name: str | None
     """The chain's name, in error notes and drawings."""
+    window: int | None
+    """How many items may be in flight or waiting at once; None leaves it to the chain's nodes."""
+    overflow: OverflowPolicy
+    """What is done when a source that cannot be asked to wait has filled the window."""
+    on_error: OnError | None
+    """What is done about an item that fails, where a run says nothing of it; None stops the stream."""
     _execution: Execution | None
     _one: Callable[[Any], Coroutine[Any, Any, Any]] | None
     _one_sync: Callable[[Any], Any] | None
@@ -89,14 +121,47 @@ class Chain(Operator[In_contra, Out_co]):
     """The steps as they were given; unnamed chains among them are taken apart, so that composing is associative."""
 
     @overload
-    def __init__(self, *, name: str | None = None) -> None: ...
-    @overload
-    def __init__(self: Chain[T0, T1], s1: Operator[T0, T1], /, *, name: str | None = None) -> None: ...  # for mypy
-    @overload
-    def __init__(self: Chain[T0, T1], s1: AnyStep[T0, T1], /, *, name: str | None = None) -> None: ...
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
+    ) -> None: ...
     @overload
     def __init__(
-        self: Chain[T0, T2], s1: AnyStep[T0, T1], s2: AnyStep[T1, T2], /, *, name: str | None = None
+        self: Chain[T0, T1],
+        s1: Operator[T0, T1],
+        /,
+        *,
+        name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
+    ) -> None: ...  # for mypy
+    @overload
+    def __init__(
+        self: Chain[T0, T1],
+        s1: AnyStep[T0, T1],
+        /,
+        *,
+        name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Chain[T0, T2],
+        s1: AnyStep[T0, T1],
+        s2: AnyStep[T1, T2],
+        /,
+        *,
+        name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -107,6 +172,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -118,6 +186,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -130,6 +201,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -143,6 +217,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -157,6 +234,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -172,6 +252,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -188,6 +271,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -205,6 +291,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -223,6 +312,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -242,6 +334,9 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *,
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -262,15 +357,40 @@ class Chain(Operator[In_contra, Out_co]):
         /,
         *steps: AnyStep[Any, Any],
         name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
     ) -> None: ...
     @overload
-    def __init__(self: Chain[Any, Any], *steps: Uninferred, name: str | None = None) -> None: ...
-    def __init__(self, *steps: Any, name: str | None = None) -> None:
+    def __init__(
+        self: Chain[Any, Any],
+        *steps: Uninferred,
+        name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        *steps: Any,
+        name: str | None = None,
+        window: int | None = None,
+        overflow: OverflowPolicy = "error",
+        on_error: OnError | None = None,
+    ) -> None:
         if name is not None and not isinstance(name, str):
             raise CompositionError(f"a chain's name is a string, got {shorten(name)}")
+        if window is not None or overflow != "error":
+            _check_bounds(window, overflow)
+        if on_error is not None:
+            handler_for(on_error)
         taken: list[Operator[Any, Any]] = []
         for step in steps:
-            if type(step) is Chain and step.name is None:
+            if type(step) is Chain and step.on_error is not None:
+                raise CompositionError(_nested_on_error(step))
+            if (snapshot := getattr(step, "snapshot", None)) is not None:
+                step = snapshot()  # of a graph as it stands now
+            if type(step) is Chain and step.name is None and step.window is None:
                 taken += step.steps
             else:
                 taken.append(
@@ -280,6 +400,9 @@ class Chain(Operator[In_contra, Out_co]):
                 )
         keep(self, "steps", tuple(taken))
         keep(self, "name", name)
+        keep(self, "window", window)
+        keep(self, "overflow", overflow)
+        keep(self, "on_error", on_error)
         keep(self, "_execution", None)
         keep(self, "_one", None)
         keep(self, "_one_sync", None)
@@ -296,12 +419,20 @@ class Chain(Operator[In_contra, Out_co]):
         inside = [step.name if isinstance(step, ChainNode) else repr(step) for step in self.steps]
         if self.name is not None:
             inside.append(f"name={self.name!r}")
+        if self.window is not None:
+            inside.append(f"window={self.window}")
+        if self.overflow != "error":
+            inside.append(f"overflow={self.overflow!r}")
+        if self.on_error is not None:
+            inside.append(f"on_error={shorten(self.on_error, 60)}")
         return f"Chain({', '.join(inside)})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Chain):
             return NotImplemented
-        return self.name == other.name and self.steps == other.steps
+        if (self.name, self.window, self.overflow) != (other.name, other.window, other.overflow):
+            return False
+        return self.on_error == other.on_error and self.steps == other.steps
 
     def __hash__(self) -> int:
         return hash((self.name, self.steps))
@@ -328,7 +459,7 @@ class Chain(Operator[In_contra, Out_co]):
     def __getitem__(self, key: int | str | slice) -> Operator[Any, Any]:
         """A step by position or by name, or a chain of some of the steps."""
         if isinstance(key, slice):
-            return Chain(*self.steps[key], name=self.name)
+            return self._with(self.steps[key])
         if isinstance(key, str):
             for step in self.steps:
                 if _name_of_step(step) == key:
@@ -337,6 +468,63 @@ class Chain(Operator[In_contra, Out_co]):
             raise KeyError(f"no step called {key!r}; there are {known}")
         return self.steps[key]
 
+    def _with(self, steps: tuple[Operator[Any, Any], ...]) -> Chain[Any, Any]:
+        return Chain(*steps, name=self.name, window=self.window, overflow=self.overflow, on_error=self.on_error)
+
+    def retry(self, policy: Retry | int) -> Chain[In_contra, Out_co]:
+        """The same chain, each of its nodes tried again as *policy* says, unless it says something of that itself.
+
+        It is the failing node alone that is called again. To begin again with the item: `ops.retry` around a part.
+
+        >>> from rxchain import Chain
+        >>> answers = iter([ConnectionError("busy"), "yes"])
+        >>> def ask(item: int) -> str:
+        ...     answer = next(answers)
+        ...     if isinstance(answer, Exception):
+        ...         raise answer
+        ...     return answer
+        >>> Chain(ask).retry(2).run_sync(1)
+        'yes'
+
+        Args:
+            policy: a `Retry`, or a number of attempts.
+
+        Raises:
+            CompositionError: a node gives several items, which cannot be taken back; or there is no node.
+        """
+        return self.having(retry=policy)
+
+    def having(self, **policies: Unpack[Declared]) -> Chain[In_contra, Out_co]:
+        """The same chain, each of its nodes with these policies, unless it declares them itself; see `node`."""
+        nodes: list[ChainNode[Any, Any, Any]] = []
+
+        def having(node: ChainNode[Any, Any, Any]) -> ChainNode[Any, Any, Any]:
+            nodes.append(node)
+            return node.having(**policies)
+
+        made = self._each_node(having)
+        if not nodes:
+            raise CompositionError(
+                f"{shorten(self, 60)} has no node that could have {next(iter(policies), 'a policy')}:"
+                " operators call what they are given themselves\n"
+                "    Chain(ops.map(fetch)).retry(3)  # incorrect\n"
+                "    Chain(fetch).retry(3)  # correct"
+            )
+        return made
+
+    def _each_node(self, change: Callable[[ChainNode[Any, Any, Any]], ChainNode[Any, Any, Any]]) -> Chain[Any, Any]:
+        """The same chain with each node changed, those of chains and of parts in it, too."""
+        made: list[Operator[Any, Any]] = []
+        for step in self.steps:
+            if isinstance(step, ChainNode):
+                step = change(step)
+            elif isinstance(step, Chain):
+                step = step._each_node(change)
+            elif (changed := getattr(step, "changed", None)) is not None:
+                step = changed(lambda part: Chain(part)._each_node(change))
+            made.append(step)
+        return self._with(tuple(made))
+
     # --- running
 
     @property
@@ -344,10 +532,18 @@ class Chain(Operator[In_contra, Out_co]):
         """What runs this chain; made when first asked for."""
         execution = self._execution
         if execution is None:
-            atoms, names = _flat(self.steps)
-            execution = Execution(atoms, Label(self.name, tuple(names)))
+            atoms, names, shared = sharing_hops(*_flat(_handled(self)))
+            label = Label(self.name, tuple(names), shared)
+            execution = Execution(atoms, label, _window(self), self.overflow, self.on_error)
             keep(self, "_execution", execution)
         return execution
+
+    def _execution_with(self, on_error: OnError | None) -> Execution:
+        """What runs this chain with *on_error*, which may say more than what is done with a failure."""
+        if not hasattr(on_error, "retries"):
+            return self.execution
+        made = Chain(*self.steps, name=self.name, window=self.window, overflow=self.overflow, on_error=on_error)
+        return made.execution
 
     def run(self, item: In_contra) -> Coroutine[Any, Any, Out_co]:
         """Run the chain over one item; exactly one result.
@@ -386,7 +582,7 @@ class Chain(Operator[In_contra, Out_co]):
         Args:
             on_error: is told of each item that fails; the others go on. Without it the first failure ends the stream.
         """
-        return self.execution.stream(source, on_error)
+        return self._execution_with(on_error).stream(source, on_error)
 
     def iterate(
         self, source: AnyIterable[In_contra], *, on_error: OnError | None = None
@@ -396,22 +592,63 @@ class Chain(Operator[In_contra, Out_co]):
         No event loop takes part where every step is synchronous; otherwise one runs in a thread of its own, which takes
         from *source* too, and ends with the iteration.
         """
-        return self.execution.iterate(source, on_error)
+        return self._execution_with(on_error).iterate(source, on_error)
 
     def collect(
         self, source: AnyIterable[In_contra], *, on_error: OnError | None = None
     ) -> Coroutine[Any, Any, list[Out_co]]:
         """Run the chain over all of *source*; the results in a list."""
-        return self.execution.collect(source, on_error)
+        return self._execution_with(on_error).collect(source, on_error)
 
-    def __call__(self, source: Observable[Any], /) -> Observable[Any]:
-        """Apply the chain to a reactivex Observable, as ``source.pipe(chain)`` does.
+    def publisher(
+        self,
+        source: AnyIterable[In_contra] | Callable[[], AnyIterable[In_contra]],
+        *,
+        on_error: OnError | None = None,
+    ) -> Publisher[Out_co]:
+        """A Reactive Streams publisher of the chain's results: each subscription runs the chain afresh over *source*.
 
-        Items pass on the thread that emits them; nothing is buffered.
+        An item is taken when its result is requested, ahead of that only as many as the chain's window allows. A chain
+        that gives None fails there: the standard has no such item.
+
+        Args:
+            source: an iterable, an async iterable, or a function that makes one for each subscription. An iterator is
+                enough for one subscription; a second one is refused, by its subscriber's ``on_error``.
+            on_error: is told of each item that fails; the others go on. Without it the first failure ends the stream.
+        """
+        from rxchain.streams._publisher import ChainPublisher
+
+        return ChainPublisher(lambda items: self.stream(items, on_error=on_error), source)
+
+    def processor(self, *, on_error: OnError | None = None) -> Processor[In_contra, Out_co]:
+        """A Reactive Streams processor: subscribe it to a publisher, and one subscriber to it.
+
+        It requests as many items ahead as the chain's window, and more when half of them were taken.
+
+        Args:
+            on_error: is told of each item that fails; the others go on. Without it the first failure ends the stream.
+        """
+        from rxchain.streams._processor import ChainProcessor
+
+        return ChainProcessor[In_contra, Out_co](
+            lambda items: self.stream(items, on_error=on_error), self.execution.window
+        )
+
+    @overload
+    def __call__(self, source: Observable[Any], /) -> Observable[Any]: ...
+    @overload
+    def __call__(self, source: AsyncObservable[Any], /) -> AsyncRx[Any]: ...
+    def __call__(self, source: Any, /) -> Any:
+        """Apply the chain to an Observable, as ``source.pipe(chain)`` does, or to an aioreactive AsyncObservable.
+
+        Of a synchronous chain items pass on the thread, or in the task, that emits them; an asynchronous one runs on
+        the event loop that it is subscribed on, or on one in a thread of its own. Each subscription starts afresh.
 
         Raises:
-            CompositionError: *source* is no Observable, or a step is asynchronous.
+            CompositionError: *source* is neither.
         """
+        if is_async_observable(source):
+            return on_async_observable(source, self.execution)
         if not is_observable(source):
             raise CompositionError(
                 f"a chain is applied to an Observable, got {a_kind_of(source)}: {shorten(source)}\n"
@@ -420,12 +657,51 @@ class Chain(Operator[In_contra, Out_co]):
             )
         return on_observable(source, self.execution)
 
+    # --- its time
+
+    def predict(
+        self,
+        times: Mapping[str, Seconds] | Measured,
+        *,
+        failures: Mapping[str, float] | None = None,
+        runs: int = 10_000,
+        seed: int = 0,
+    ) -> Prediction:
+        """Predict how long an item will take, from the times of the nodes and the retries that they declare.
+
+        >>> from rxchain import Chain
+        >>> Chain(str.strip, str.upper).predict({"strip": 1, "upper": 2}).mean
+        3.0
+
+        Args:
+            times: seconds of an attempt by the node's name, or their distributions (`rxchain.timing`); or what was
+                measured.
+            failures: how likely an attempt fails, by the node's name.
+            runs: how often the dice are thrown, where something is left to chance; the same for each *seed*.
+
+        Raises:
+            CompositionError: a node has no time, or a time has no node.
+        """
+        from rxchain.timing import TimePlan
+
+        return TimePlan.of(self, times, failures=failures).predict(runs=runs, seed=seed)
+
+    def measure(self, source: AnyIterable[In_contra], *, on_error: OnError | None = None) -> Measurement[Out_co]:
+        """Run the chain over *source* as `stream` does, with a clock around each of its nodes.
+
+        Iterate what it gives for the results, and ask that for what was ``measured()``. The chain itself stays as it
+        is, and costs what it did.
+        """
+        from rxchain.timing import Measurement
+
+        return Measurement(self, source, on_error)
+
     # --- looking at it
 
     @property
     def is_async(self) -> bool:
         """Whether a step needs an event loop."""
-        return self.execution.plan.asynchronous
+        return self.execution.asynchronous
 
     def program(self) -> str:
         """The Python program that the chain is compiled to."""
@@ -461,6 +737,51 @@ def _flat(steps: tuple[Operator[Any, Any], ...]) -> tuple[list[Atom], list[str]]
             atoms.append(step)
             names.append(step.name)
     return atoms, names
+
+
+def _nested_on_error(chain: Chain[Any, Any]) -> str:
+    shown = f"on_error={shorten(chain.on_error, 30)}"
+    return (
+        f"{'a chain' if chain.name is None else f'chain {chain.name!r}'} says what is done about errors of a stream,"
+        " and as a part of another it has none\n"
+        f"    Chain(Chain(..., {shown}), ...)  # incorrect\n"
+        f"    Chain(Chain(...), ..., {shown})  # correct; or ops.catch(part, ...), ops.retry(part, ...) around a part"
+    )
+
+
+def _handled(chain: Chain[Any, Any]) -> tuple[Operator[Any, Any], ...]:
+    """The steps with what an `ErrorHandler` declares for all of them."""
+    retries, undo = getattr(chain.on_error, "retries", None), getattr(chain.on_error, "undo", True)
+    if retries is None and undo is not False:
+        return chain.steps
+
+    def handled(node: ChainNode[Any, Any, Any]) -> ChainNode[Any, Any, Any]:
+        node = node if retries is None else node.having(retry=retries)
+        return node if undo is not False else node.without("undo")
+
+    return chain._each_node(handled).steps
+
+
+def _window(chain: Chain[Any, Any]) -> int | None:
+    """The chain's own window, or the smallest that a chain in it declares: what somebody was promised is kept."""
+    if chain.window is not None:
+        return chain.window
+    return min((w for step in chain.steps if isinstance(step, Chain) and (w := _window(step))), default=None)
+
+
+def _check_bounds(window: object, overflow: object) -> None:
+    if window is not None and (type(window) is not int or window < 1):
+        raise CompositionError(
+            f"a chain's window is a number of items, 1 or more, got {shorten(window)}\n"
+            f"    Chain(..., window={shorten(window, 30)})  # incorrect\n"
+            "    Chain(..., window=16)  # correct; window=1: one item after the other"
+        )
+    if overflow not in (policies := get_args(OverflowPolicy)):
+        raise CompositionError(
+            f"a chain's overflow is one of {', '.join(map(repr, policies))}, got {shorten(overflow)}\n"
+            f"    Chain(..., overflow={shorten(overflow, 30)})  # incorrect\n"
+            "    Chain(..., overflow='drop_oldest')  # correct"
+        )
 
 
 def _name_of_step(step: Operator[Any, Any]) -> str:

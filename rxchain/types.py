@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -18,13 +18,26 @@ Step: TypeAlias = Callable[[T], Iterator[U]] | Callable[[T], AsyncIterator[U]]
 AnyIterable: TypeAlias = Iterable[T] | AsyncIterable[T]
 """Anything a chain takes its items from."""
 
+OverflowPolicy: TypeAlias = Literal["error", "block", "drop_oldest", "drop_newest", "latest"]
+"""What is done when a source that cannot be asked to wait has delivered more than may be held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an item stood: the source's name, if it has one, and the item's number there, from 0."""
+
+    source: str | None
+    position: int | None
+    key: Any = None
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One item that failed: what an ``on_error`` handler is given.
 
     ``item`` is the source's item (``None`` when the failure came while the stream was being flushed at its end),
-    ``value`` what entered the failing node, ``chain`` and ``node`` their names.
+    ``value`` what entered the failing node, ``chain`` and ``node`` their names. ``place`` is known where the handler
+    asks for it. ``undone`` names the nodes whose effects were undone, ``stands`` those whose undo has failed.
     """
 
     error: Exception
@@ -32,3 +45,7 @@ class Failure:
     node: str
     item: Any
     value: Any
+    attempts: int = 1
+    place: Place | None = None
+    undone: tuple[str, ...] = ()
+    stands: tuple[str, ...] = ()

@@ -200,7 +200,6 @@ any_node: Any = node
         (lambda: AnyChain(inc)([1]), ["await chain.run([1])  # correct"]),
         (lambda: AnyChain(inc).stream(3), ["items come from an iterable", "chain.stream([3])  # correct"]),
         (lambda: AnyChain(inc).iterate(reactivex.of(1)), ["observable.pipe(chain)  # correct"]),
-        (lambda: AnyChain(later)(reactivex.of(1)), ["'later' is asynchronous"]),
     ],
 )
 def test_a_wrong_composition_fails_at_once_and_shows_the_right_line(

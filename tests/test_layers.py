@@ -21,8 +21,8 @@ LAYERS = [
     {"types", "errors", "_version"},
     {"engine"},
     {"operators", "policies"},
-    {"runners", "connectors", "journal", "observe", "schedulers"},
-    {"chain", "node", "graph", "manager"},
+    {"runners", "connectors", "journal", "observe", "schedulers", "streams", "queues"},
+    {"chain", "node", "graph", "manager", "timing"},
     {"cli", "dashboard", "notebook", "contrib", "testing", "demo", "__main__"},
 ]
 """From the ground up; the names of docs/architecture.md."""

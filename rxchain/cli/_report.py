@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rxchain import Failure
 from rxchain.cli._errors import describe, one_line
+from rxchain.cli._letters import Letters
 
 SHOWN = 20
 """Failed items that are told in full; the others are counted."""
@@ -23,6 +24,7 @@ class Report:
         say: prints a line on stderr.
         place_of: finds where an item came from.
         taken: how many items were taken so far.
+        letters: has to have each failure before it is told.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Report:
         say: Callable[[str], None],
         place_of: Callable[[object], str | None],
         taken: Callable[[], int],
+        letters: Letters | None = None,
         *,
         fail_fast: bool = False,
         debug: bool = False,
@@ -37,7 +40,7 @@ class Report:
         self.results = 0
         self.failed = 0
         self.taken = taken
-        self._say, self._place_of = say, place_of
+        self._say, self._place_of, self._letters = say, place_of, letters
         self._fail_fast, self._debug = fail_fast, debug
         self._untold: Counter[str] = Counter()
         self._started = time.monotonic()
@@ -54,8 +57,11 @@ class Report:
         chain = f" of chain {failure.chain!r}" if failure.chain else ""
         node = f"node {failure.node!r}{chain}"
         kind = f"{type(failure.error).__name__} in {node}"
+        # To look for a place takes a while, among the many of which only the kind is told.
+        place = self._place_of(failure.item) if self._letters is not None or self.failed < SHOWN else None
+        if self._letters is not None:
+            self._letters.of_item(failure, place)
         if self._counted(kind):
-            place = self._place_of(failure.item)
             self._tell(
                 f"{place}: " if place else "", f"{node}: {describe(failure.error)}", failure.value, failure.error
             )
@@ -63,12 +69,16 @@ class Report:
 
     def bad_line(self, place: str, why: str, text: str) -> None:
         """A line of the input could not be read."""
+        if self._letters is not None:
+            self._letters.of_line(place, why, text)
         if self._counted("lines that could not be read"):
             self._say(f"{place}: {why}" + (f", in {_shown(text)}" if text else ""))
         self._maybe_stop()
 
     def unfit(self, where: str, error: Exception, result: object) -> None:
         """A result could not be written."""
+        if self._letters is not None:
+            self._letters.of_result(where, error, result)
         if self._counted(f"results that {where} cannot hold"):
             self._tell(f"{where}: ", one_line(error), result, error, "result")
         self._maybe_stop()

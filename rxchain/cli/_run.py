@@ -10,11 +10,13 @@ from typing import Any
 
 from rxchain import Chain
 from rxchain.cli._errors import describe
+from rxchain.cli._letters import Letters
 from rxchain.cli._progress import Stderr
 from rxchain.cli._reading import InputError
 from rxchain.cli._report import FailFastError, Report
 from rxchain.cli._source import Source
 from rxchain.cli._stop import STATUS_OF_CLOSED_PIPE, Stop
+from rxchain.cli._telling import telling
 from rxchain.cli._writing import Output, UnfitError
 
 FAILED = 1
@@ -31,11 +33,11 @@ class How:
     debug: bool = False
 
 
-def run(chain: Chain[Any, Any], source: Source, output: Output, how: How) -> int:
+def run(chain: Chain[Any, Any], source: Source, output: Output, how: How, letters: Letters | None = None) -> int:
     """Run *chain*; returns the exit status."""
     stderr = Stderr()
     report = Report(
-        stderr.say, source.place_of, lambda: source.taken, fail_fast=how.fail_fast, debug=how.debug
+        stderr.say, source.place_of, lambda: source.taken, letters, fail_fast=how.fail_fast, debug=how.debug
     )  # fmt: skip
 
     def told() -> None:
@@ -92,7 +94,7 @@ async def _drive(chain: Chain[Any, Any], source: Source, output: Output, report:
     output.start(loop.call_soon, write_failed)
     encode, put = output.encode, output.put
     try:
-        async with aclosing(chain.stream(source.items(stop, report), on_error=report.failure)) as results:
+        async with aclosing(chain.stream(source.items(stop, report), on_error=telling(chain, report))) as results:
             async for result in results:
                 try:
                     record = encode(result)

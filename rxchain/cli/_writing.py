@@ -191,6 +191,11 @@ class Output:
             with self._lock:
                 self._flush()
 
+    def flush(self) -> None:
+        """Write all that is held, now."""
+        with self._lock:
+            self._flush()
+
     def close(self) -> None:
         """Write all that is held."""
         self._closed.set()

@@ -1,10 +1,25 @@
 """Saying where an error came from: the note that a user's exception gains."""
 
 import inspect
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from rxchain.engine._operator import shorten
+
+UNDONE = "undone: "
+NOT_UNDONE = "the undo of "
+"""How the notes begin that say what became of an item's effects: they come behind those that say where it failed."""
+
+
+class SharedHop(NamedTuple):
+    """Nodes that share one step."""
+
+    names: tuple[str, ...]
+    failed_at: Callable[[BaseException], tuple[int, Any] | None]
+    """Which of them an error comes from, and what had entered it."""
+    hops: bool = True
+    """Whether items hop elsewhere for them; otherwise they are a graph, and what entered that is all that is told."""
 
 
 class Label(NamedTuple):
@@ -12,11 +27,21 @@ class Label(NamedTuple):
 
     chain: str | None
     nodes: tuple[str, ...]
+    shared: Mapping[int, SharedHop] = {}
+    """Steps that are several nodes: they run elsewhere, one right after the other."""
 
-    def node(self, step: int) -> str:
+    def whose(self, step: int, error: BaseException, value: Any) -> tuple[str, Any]:
+        """The name of the node that failed in a step, and what had entered it, if that is *value* as far as is seen."""
+        hop = self.shared.get(step)
+        found = hop.failed_at(error) if hop is not None else None
+        if hop is None or found is None:
+            return self.nodes[step], value
+        return hop.names[found[0]], found[1] if hop.hops else value
+
+    def node(self, step: int, name: str) -> str:
         """Where a step stands, in words."""
-        where = f"node {self.nodes[step]!r}"
-        if self.nodes.count(self.nodes[step]) > 1:
+        where = f"node {name!r}"
+        if self.nodes.count(name) > 1:
             where += f" (step {step + 1} of {len(self.nodes)})"
         return f"{where} of chain {self.chain!r}" if self.chain else where
 
@@ -33,7 +58,8 @@ def note(error: BaseException, label: Label, step: int, value: object, has_value
     if step < 0:
         text = f"in the source of chain {label.chain!r}" if label.chain else "in the source of the chain"
     else:
-        text = f"in {label.node(step)}"
+        name, value = label.whose(step, error, value)
+        text = f"in {label.node(step, name)}"
         if has_value:
             text += f", with item {shorten(value)}"
             if inspect.iscoroutine(value):
@@ -41,9 +67,15 @@ def note(error: BaseException, label: Label, step: int, value: object, has_value
                     f"\nthe item is a coroutine that nobody awaited: declare the function that returned it"
                     f" `async def` instead of calling {value.__qualname__!r} in a plain function"
                 )
-    if text not in getattr(error, "__notes__", ()):
-        with suppress(Exception):  # a frozen exception takes no notes; it must arrive all the same
-            error.add_note(text)
+    notes = getattr(error, "__notes__", ())
+    if text in notes:
+        return
+    at = len(notes)
+    while at and notes[at - 1].startswith((UNDONE, NOT_UNDONE)):
+        at -= 1
+    with suppress(Exception):  # a frozen exception takes no notes; it must arrive all the same
+        error.add_note(text)
+        error.__notes__.insert(at, error.__notes__.pop())
 
 
 def noted(error: BaseException) -> bool:
@@ -58,6 +90,7 @@ def raisable(error: Exception) -> Exception:
         return error
     made = RuntimeError(f"{type(stop).__name__} was raised and not caught, as by next() on something that is empty")
     made.__cause__ = stop
+    vars(made).update(vars(error))  # its notes, and what became of its item's effects
     return made
 
 

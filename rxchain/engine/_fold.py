@@ -12,10 +12,12 @@ from typing import cast
 
 from rxchain.engine._assigned import check_assigned, check_state
 from rxchain.engine._call import Colour, call
+from rxchain.engine._effects import effects
 from rxchain.engine._operator import Atom
 from rxchain.engine._parts import parts
 from rxchain.engine._returns import without_return
 from rxchain.engine._syntax import FunctionNode, Refused, bound_in, bound_names, copied, is_call_to, local_names
+from rxchain.errors import CompositionError
 
 _UNKNOWN = object()
 
@@ -40,6 +42,8 @@ class Folded:
     parts: dict[str, FoldedPart] = field(default_factory=dict)
     assigned: frozenset[str] = frozenset()
     """The variables of its outer function that it assigns: the state of a subscription."""
+    undoes: bool = False
+    """Whether it does what may have to be taken back."""
 
 
 def folded(op: Atom) -> Folded:
@@ -60,7 +64,12 @@ def _fold(op: Atom) -> Folded:
         return Folded(any(inspect.isasyncgenfunction(part) for part in made), syntax.reason)
     known = _Known(op)
     bodies = {role: known.fold(part) for role, part in syntax.parts.items()}
-    result = Folded(any(_awaits(body) for body in bodies.values()), syntax.reason, assigned=known.assigned)
+    undoing = {role for role, body in bodies.items() for s in body for n in ast.walk(s) if hasattr(n, "of_the_item")}
+    if undoing - {"step"}:
+        raise CompositionError(f"{op.name}: effects() are those of an item: it is for the step, not for start or flush")
+    undoes = bool(undoing)
+    awaits = undoes or any(_awaits(body) for body in bodies.values())
+    result = Folded(awaits, syntax.reason, assigned=known.assigned, undoes=undoes)
     if syntax.reason is not None:
         return result
     try:
@@ -186,6 +195,13 @@ class _Fold(ast.NodeTransformer):
         called = cast(ast.Call, node.value)
         plain = ast.Call(called.args[0], [self.visit(a) for a in called.args[1:]], called.keywords)
         return ast.copy_location(ast.Await(plain) if made_by is Colour.ASYNC else plain, node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if not is_call_to(node, effects, self.known.factory):
+            return self.generic_visit(node)
+        name = ast.Name("effects", ast.Load())
+        name.of_the_item = True  # type: ignore[attr-defined]
+        return ast.copy_location(name, node)
 
     def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
         made_by: Colour | None = None

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, closing
 from typing import Any
 
+from rxchain.engine._effects import Effects, effects, enter_scope, take_back
 from rxchain.engine._failure import ItemFailed, Label, note, noted, raisable
+from rxchain.engine._fold import folded
 from rxchain.engine._operator import Atom, StopStream
 from rxchain.engine._support import aclose, close
 
@@ -58,8 +60,10 @@ async def _interpret_steps(
     operators: list[Atom], source: Any, label: Label, on_error: OnError | None, first: int
 ) -> AsyncGenerator[Any, None]:
     stages = [op.definition.open(op.values) for op in operators]
+    undoes_from = next((k for k, op in enumerate(operators) if folded(op).undoes), None)
     ended = -1
     failed: tuple[int, object] = (0, None)
+    handlers: Exception | None = None  # what on_error itself has raised: nobody's failure
 
     async def parts(k: int, made: Any, value: object) -> AsyncGenerator[Any, None]:
         """What step k makes of one value; an error or an end further down never enters here."""
@@ -84,39 +88,56 @@ async def _interpret_steps(
                 raise
             raise error  # noqa: B904 (its cause is set)
 
-    async def follow(k: int, made: Any, value: object) -> AsyncGenerator[Any, None]:
-        """What leaves the chain of what step k makes."""
+    async def follow(k: int, made: Any, value: object, item: object) -> AsyncGenerator[Any, None]:
+        """What leaves the chain of what step k makes; if a part fails further down, the others go on."""
         async with aclosing(parts(k, made, value)) as mine:
             async for part in mine:
-                async with aclosing(enter(k + 1, part)) as rest:
+                outputs = enter(k + 1, part, item)
+                if undoes_from is None or k < undoes_from:  # behind that an item is one item, and fails as a whole
+                    outputs = guarded(outputs, item)
+                async with aclosing(outputs) as rest:
                     async for out in rest:
                         yield out
 
-    async def enter(k: int, value: object) -> AsyncGenerator[Any, None]:
+    async def enter(k: int, value: object, item: object) -> AsyncGenerator[Any, None]:
         if k == len(stages):
+            if undoes_from is not None:
+                effects().settle()
             yield value
             return
-        async with aclosing(follow(k, stages[k].step(value), value)) as outputs:
-            async for out in outputs:
-                yield out
+        scope = Effects()
+        if k == undoes_from:
+            enter_scope(scope)
+        try:
+            async with aclosing(follow(k, stages[k].step(value), value, item)) as outputs:
+                async for out in outputs:
+                    yield out
+        except BaseException as error:
+            await take_back(scope, error)
+            raise
 
     async def guarded(outputs: AsyncGenerator[Any, None], item: object) -> AsyncGenerator[Any, None]:
         """One item's outputs; its failure is its own."""
+        nonlocal handlers
         try:
             async with aclosing(outputs):
                 async for out in outputs:
                     yield out
         except Exception as error:
-            if on_error is None:
+            if on_error is None or error is handlers:
                 raise
             k, value = failed
-            await on_error(error, first + k, item, None if value is _NOTHING else value)
+            try:
+                await on_error(error, first + k, item, None if value is _NOTHING else value)
+            except Exception as raised:
+                handlers = raised
+                raise
 
     items: Any = source
     try:
         for k in reversed(range(len(stages))):
             if (start := stages[k].start) is not None:
-                async with aclosing(guarded(follow(k, start(), _NOTHING), None)) as outputs:
+                async with aclosing(guarded(follow(k, start(), _NOTHING, None), None)) as outputs:
                     async for out in outputs:
                         yield out
         try:
@@ -126,11 +147,11 @@ async def _interpret_steps(
                 item = await anext(items, _NOTHING) if asynchronous else next(items, _NOTHING)
                 if item is _NOTHING:
                     break
-                async with aclosing(guarded(enter(0, item), item)) as outputs:
+                async with aclosing(guarded(enter(0, item, item), item)) as outputs:
                     async for out in outputs:
                         yield out
         except Exception as error:
-            if first == 0 and not noted(error):
+            if first == 0 and error is not handlers and not noted(error):
                 note(error, label, -1, None)
             raise
     except StopStream:
@@ -140,7 +161,7 @@ async def _interpret_steps(
     for k, stage in enumerate(stages):
         if ended < k and stage.flush is not None:
             try:
-                async with aclosing(guarded(follow(k, stage.flush(), _NOTHING), None)) as outputs:
+                async with aclosing(guarded(follow(k, stage.flush(), _NOTHING, None), None)) as outputs:
                     async for out in outputs:
                         yield out
             except StopStream:

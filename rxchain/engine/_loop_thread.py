@@ -70,7 +70,15 @@ class LoopThread:
 
     def close(self) -> None:
         """Stop the loop and join its thread."""
+        self.stop()
+        self.join()
+
+    def stop(self) -> None:
+        """Have the loop end soon: what the thread itself can do, and need not wait for."""
         self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def join(self) -> None:
+        """Wait for the thread to end, from any other."""
         if not self.is_current():
             self._thread.join()
 

@@ -13,14 +13,17 @@ from rxchain.engine._operator import Atom
 BUILTINS = frozenset(dir(builtins))
 RESERVED = frozenset(
     (
+        *("many", "unwatched"),
         *("make", "run", "source", "items", "emit", "ended", "error", "stop", "stopped_at", "found", "result"),
         *("many_results", "no_result", "failed", "skipped", "opened", "close", "aopened", "aclose", "breathe"),
         *("breathe_at", "clock", "driven", "is_iterable", "iterable_parts", "parts", "PLAIN"),
+        *("crew", "worker", "work", "start", "flush", "aside", "x", "origin"),
+        *("effects", "Effects", "take_back", "since"),
     )
 )
 """Names that mean the same in every program."""
-IN_PROGRAMS = re.compile(r"(x|stage|parts)\d+")
-"""Names of values, of steps that stay calls, of parts."""
+IN_PROGRAMS = re.compile(r"(x|stage|parts|key|gate|goes)\d+")
+"""Names of values, of steps that stay calls, of parts, of what is passed on."""
 
 
 class Names:

@@ -6,12 +6,13 @@ the arguments, checks them, and returns an `Operator`: state is made anew for ea
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from enum import Enum
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeAlias, overload
 
 from rxchain.engine._call import Colour, call, colour, name_of, takes
+from rxchain.engine._gate import Gate, declared_gate
 from rxchain.engine._syntax import Syntax, read
 from rxchain.errors import CompositionError
 from rxchain.types import In_contra, Out_co, Step, T, U, V
@@ -245,13 +246,18 @@ class Shape:
 class Atom:
     """An operator that is no composition: its definition and the arguments it was given."""
 
-    __slots__ = ("definition", "name", "shape", "values")
+    __slots__ = ("definition", "gate", "name", "shape", "values")
 
-    def __init__(self, definition: Definition, values: tuple[Any, ...], name: str | None = None) -> None:
+    def __init__(
+        self, definition: Definition, values: tuple[Any, ...], name: str | None = None, gate: Gate | None = None
+    ) -> None:
         self.definition = definition
         self.values = values
         self.name = name if name is not None else definition.name
-        self.shape = Shape.of(definition, definition.tags(values))
+        self.gate = gate
+        """How many items it may work on at once; None is one, in order."""
+        tags = definition.tags(values)
+        self.shape = Shape.of(definition, tags if gate is None else (*tags, gate.shape))
 
     def __repr__(self) -> str:
         arguments: list[str] = []
@@ -261,12 +267,19 @@ class Atom:
             elif not _same(value, parameter.default):
                 text = name_of(value) if callable(value) else shorten(value, 40)
                 arguments.append(f"{parameter.name}={text}" if parameter.kind is parameter.KEYWORD_ONLY else text)
+        if self.gate is not None and str(self.gate):
+            arguments.append(str(self.gate))
         return f"{self.definition.name}({', '.join(arguments)})"
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self.definition is other.definition and self.name == other.name and self.values == other.values
+        return (self.definition, self.name, self.gate, self.values) == (
+            other.definition,
+            other.name,
+            other.gate,
+            other.values,
+        )
 
     def __hash__(self) -> int:
         return hash((self.definition, self.name))
@@ -316,6 +329,31 @@ def operator(factory: Callable[P, Step[T, U] | Stage[T, U]]) -> Callable[P, Oper
     return make
 
 
+def gated(made: Operator[T, U], gate: Gate) -> Operator[T, U]:
+    """The same operator with a gate of its own."""
+    assert isinstance(made, Applied)
+    return Applied(made.definition, made.values, made.name, gate)
+
+
+def concurrent(make: Callable[P, Operator[T, U]]) -> Callable[..., Operator[T, U]]:
+    """Give an operator that keeps no state the arguments *concurrency*, *ordered* and *by*; see `Gate`."""
+    definition: Definition = make.__rxchain_definition__  # type: ignore[attr-defined]
+
+    @functools.wraps(make)
+    def declare(
+        *args: Any,
+        concurrency: int = 1,
+        ordered: bool | None = None,
+        by: Callable[[Any], Hashable] | None = None,
+        **kwargs: Any,
+    ) -> Operator[T, U]:
+        values = definition.bind(args, kwargs)
+        functions = [value for value in values if callable(value)]
+        return Applied(definition, values, gate=declared_gate(definition.shown, functions, concurrency, ordered, by))
+
+    return declare
+
+
 __all__ = [
     "Applied",
     "Atom",
@@ -326,6 +364,8 @@ __all__ = [
     "Stage",
     "StopStream",
     "a_kind_of",
+    "concurrent",
+    "gated",
     "operator",
     "shorten",
 ]

@@ -92,6 +92,8 @@ class _Rename(ast.NodeTransformer):
         return next((scope[name] for scope in reversed(self.scopes) if name in scope), None)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
+        if hasattr(node, "of_the_item"):
+            return node
         renamed = self._name(node.id)
         if renamed is not None:
             return ast.copy_location(ast.Name(renamed, node.ctx), node)

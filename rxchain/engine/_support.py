@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from rxchain.engine._effects import Effects, take_back
 from rxchain.engine._operator import Atom
 from rxchain.engine._parts import PLAIN, driven, is_iterable, iterable_parts, parts
 
@@ -47,6 +48,53 @@ async def aclose(items: Any) -> None:
         await items.aclose()
 
 
+class Upstream:
+    """What one part of a chain gives to the next. Where that never asks, its own source is closed all the same.
+
+    A generator that has not begun does nothing when it is closed.
+    """
+
+    def __init__(self, generator: Any, source: Any) -> None:
+        self._generator, self._source, self._begun = generator, source, False
+
+    def __iter__(self) -> Iterator[Any]:
+        self._begun = True
+        return iter(self._generator)
+
+    def __next__(self) -> Any:
+        return next(self._generator)
+
+    def close(self) -> None:
+        self._generator.close()
+        if not self._begun:
+            close(self._source)
+
+
+class AsyncUpstream:
+    """The same, asynchronous."""
+
+    def __init__(self, generator: Any, source: Any) -> None:
+        self._generator, self._source, self._begun = generator, source, False
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        self._begun = True
+        return aiter(self._generator)
+
+    async def aclose(self) -> None:
+        await self._generator.aclose()
+        if self._begun:
+            return
+        if hasattr(self._source, "aclose"):
+            await aclose(self._source)
+        else:
+            close(self._source)
+
+
+def upstream(generator: Any, source: Any) -> Any:
+    """What *generator*, which takes from *source*, gives to the next part of the chain."""
+    return AsyncUpstream(generator, source) if hasattr(generator, "__aiter__") else Upstream(generator, source)
+
+
 def has_part(op: Atom, role: str) -> bool:
     """Whether an operator without readable source has a start or a flush."""
     return getattr(op.definition.open(op.values), role) is not None
@@ -61,6 +109,7 @@ __all__ = [
     "BREATHE_EVERY",
     "PLAIN",
     "Completed",
+    "Effects",
     "aclose",
     "aopened",
     "breathe",
@@ -73,4 +122,5 @@ __all__ = [
     "iterable_parts",
     "opened",
     "parts",
+    "take_back",
 ]

@@ -8,15 +8,17 @@ go.
 import ast
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
 from rxchain.engine import _support as support
 from rxchain.engine._call import Colour
+from rxchain.engine._fold import FoldedPart, folded
 from rxchain.engine._names import Names
 from rxchain.engine._operator import Atom, StopStream
 from rxchain.engine._specialise import Part, Special, is_ours, specialise
 from rxchain.engine._syntax import Refused, copied
+from rxchain.errors import CompositionError
 
 Statements: TypeAlias = list[ast.stmt]
 
@@ -31,11 +33,21 @@ class Mode:
     """What a program is for."""
 
     source: Literal["for", "async for", "one", "push"]
-    sink: Literal["yield", "emit", "one"]
+    sink: Literal["yield", "emit", "one", "results"]
     asynchronous: bool
     on_error: Literal["stop", "call", "await"] = "stop"
     first: bool = True
     """Whether the items come from the chain's own source; an earlier part of the chain reports its errors itself."""
+    crew: bool = False
+    """Whether workers share the stream, where steps are asynchronous."""
+    resumes: bool = False
+    """Whether what `on_error` gives goes on in the place of what failed."""
+    origin_in: bool = False
+    """Whether each item comes as a pair with the source's item that it was made of."""
+    origin_out: bool = False
+    """Whether results are given out as such pairs."""
+    scoped: bool = False
+    """Whether what the item does is taken back, if need be, by whoever has it run."""
 
 
 @dataclass
@@ -51,6 +63,10 @@ class Woven:
     names: Names
     reasons: dict[int, str]
     """Steps that stayed calls, and why."""
+    gates: dict[int, int] = field(default_factory=dict)
+    """Step -> the number of the gate before it, where workers share the stream."""
+    keys: tuple[str, ...] = ()
+    """For each gate the variable that holds the key of the item inside, or nothing."""
 
 
 _DUPLICATES = 60
@@ -59,21 +75,41 @@ _DUPLICATES = 60
 
 def weave(operators: list[Atom], mode: Mode) -> Woven:
     """Write the program for *operators* in *mode*."""
-    return _Weaver(operators, mode).program()
+    return Weaver(operators, mode).program()
 
 
-class _Weaver:
+class Weaver:
     def __init__(self, operators: list[Atom], mode: Mode) -> None:
         self.mode, self.operators = mode, operators
+        self.origin = "origin" if mode.origin_in else "x0"
+        """The variable that holds the source's item."""
         if any(op.definition.syntax.over for op in operators):
             raise Refused("an operator over the whole stream")
         theirs = [op.definition for op in operators if not is_ours(op.definition.factory.__globals__)]
         used = {name for definition in theirs for name in definition.syntax.names}
         self.names = Names(theirs[0].factory.__globals__ if theirs else None, used)
         self.specials = [specialise(op, k, self.names) for k, op in enumerate(operators)]
+        self.undoes_from = next((k for k, op in enumerate(operators) if folded(op).undoes), None)
+        """The first step that does what may have to be taken back; from there on an item is one item."""
+        self.joined: set[int] = set()
+        """Steps whose yields only say what goes on to the rest, which then stands behind them, once."""
+        self._all_undone()
         self.weights = self._weigh()
         self.passed_on = [_passed_on(special) for special in self.specials]
         self.assigned = [self._assigned(special) for special in self.specials]
+        self.gates: dict[int, int] = {}
+        """Step -> the number of the gate before it, where workers share the stream."""
+
+    def _all_undone(self) -> None:
+        """Nothing that may fail for an item is out of sight of what takes back what the item did."""
+        if self.undoes_from is None:
+            return
+        for op, special in zip(self.operators[self.undoes_from :], self.specials[self.undoes_from :]):
+            if special.reason is not None:
+                raise CompositionError(
+                    f"{self.operators[self.undoes_from].name!r} declares an undo, and {op.name!r} cannot be compiled"
+                    f" into one program with it: {special.reason}"
+                )
 
     # --- what follows from one item
 
@@ -87,9 +123,13 @@ class _Weaver:
                 weights[k] = 2 + weights[k + 1]
                 continue
             own = sum(isinstance(n, ast.stmt) for s in part.body for n in ast.walk(s))
-            sites = sum(_is_yield(n) for s in part.body for n in ast.walk(s))
+            sites = sum(is_yield(n) for s in part.body for n in ast.walk(s))
             sites *= max([1, *(2 for s in part.body for n in ast.walk(s) if self._forks(n))])
-            if (sites - 1) * weights[k + 1] > _DUPLICATES:
+            repeats = (sites - 1) * weights[k + 1] > _DUPLICATES
+            if repeats and self.undoes_from is not None and k >= self.undoes_from and gives_one(part):
+                self.joined.add(k)
+                weights[k] = own + weights[k + 1]
+            elif repeats:
                 self.specials[k] = Special("inlining it would repeat too much of the rest")
                 weights[k] = 2 + weights[k + 1]
             else:
@@ -111,12 +151,38 @@ class _Weaver:
 
     def rest(self, k: int, value: str) -> Statements:
         """The statements for what follows when step k is given *value*."""
+        made = self._rest(k, value)
+        return made if k != self.undoes_from or self.mode.scoped else self._undoing(made)
+
+    def _rest(self, k: int, value: str) -> Statements:
+        before = self.before(k, value)
         if k == len(self.specials):
-            return _mark(self._sink(value), NOWHERE, value)
+            sink = self.settled(value) if self.undoes_from is not None and not self.mode.scoped else self.sink(value)
+            return [*before, *mark(sink, NOWHERE, value)]
         special = self.specials[k]
         if "step" not in special.parts:
-            return self._called(k, "step", value)
-        return self._inlined(k, special.parts["step"], value)
+            return [*before, *self._called(k, "step", value)]
+        return [*before, *self._inlined(k, special.parts["step"], value)]
+
+    def _undoing(self, body: Statements) -> Statements:
+        """*body*, and what takes back what it does if the item does not come through."""
+        self.helper("take_back")
+        if self.mode.scoped:
+            begin, since = "since = len(effects.standing)", ", since"
+        else:
+            begin, since = f"effects = {self.helper('Effects')}()", ""
+        handler = f"await take_back(effects, error{since})\nraise"
+        handled = ast.ExceptHandler(_load("BaseException"), "error", ast.parse(handler).body)
+        made = ast.Try(body, [handled], [], [])
+        return mark([*ast.parse(begin).body, made], NOWHERE, "")
+
+    def before(self, k: int, value: str) -> Statements:
+        """What has to be done before step k."""
+        return []
+
+    def behind(self, k: int) -> Statements:
+        """What has to be done when step k has given a result."""
+        return []
 
     def _inlined(self, k: int, part: Part, value: str) -> Statements:
         body = [copied(node) for node in part.body]
@@ -127,16 +193,29 @@ class _Weaver:
             else:
                 _substitute(body, part.item, value)
         item = None if part.rebinds_item else value if part.item is not None else None
-        inlined = _Inline(self, k, item, self.passed_on[k]).statements(head + body)
-        return _mark(inlined, k, value)
+        inlined = _Inline(self, k, item, self.passed_on[k], gives_one(part)).statements(head + body)
+        if k not in self.joined:
+            return mark(inlined, k, value)
+        goes_on = ast.If(_load(f"goes{k}"), [*self.behind(k), *self.rest(k + 1, f"x{k + 1}")], [])
+        stops = ast.parse(f"goes{k} = False").body
+        return [*mark([*stops, *inlined], k, value), *mark([goes_on], NOWHERE, value)]
 
-    def after_yield(self, k: int, node: ast.expr | None, item: str | None) -> Statements:
+    def after_yield(self, k: int, node: ast.expr | None, item: str | None, gives_one: bool) -> Statements:
         """What a yield of step k becomes."""
         value = f"x{k + 1}"
-        last = k + 1 == len(self.specials)
+        if k in self.joined:
+            return [_assign_expr(value, node or ast.Constant(None)), *ast.parse(f"goes{k} = True").body]
+        # A step's own variable is as good, where nobody else comes in between: a gate stands before a crew's results.
+        last = k + 1 == len(self.specials) and k + 1 not in self.gates
         if isinstance(node, ast.Name) and (node.id in (item, value) or (last and node.id in self.assigned[k])):
-            return self.rest(k + 1, node.id)
-        return [_assign_expr(value, node or ast.Constant(None)), *self.rest(k + 1, value)]
+            return [*self.behind(k), *self.part_of_several(k + 1, node.id, gives_one)]
+        made = _assign_expr(value, node or ast.Constant(None))
+        return [made, *self.behind(k), *self.part_of_several(k + 1, value, gives_one)]
+
+    def part_of_several(self, k: int, value: str, gives_one: bool = False) -> Statements:
+        """The rest for one of several results of a step: if it fails, the others go on."""
+        rest = self.rest(k, value)
+        return rest if gives_one or self.mode.on_error == "stop" else [self.guarded(rest, self.origin)]
 
     def _called(self, k: int, role: str, value: str | None) -> Statements:
         """A step that stays a call."""
@@ -145,11 +224,11 @@ class _Weaver:
         made: ast.expr = ast.Call(ast.Attribute(_load(f"stage{k}"), role, ast.Load()), arguments, [])
         here = value or ""
         if not self._is_async_call(k, role):
-            return _mark([_for(target, made, self._loop_body(self.rest(k + 1, target)))], k, here)
+            return mark([_for(target, made, self._loop_body(self.part_of_several(k + 1, target)))], k, here)
         if not self.mode.asynchronous:
             driven = ast.Call(_load(self.helper("driven")), [made], [])
-            return _mark([_for(target, driven, self.rest(k + 1, target))], k, here)
-        return _mark(self._async_for(f"parts{k}", target, made, self.rest(k + 1, target)), k, here)
+            return mark([_for(target, driven, self.part_of_several(k + 1, target))], k, here)
+        return mark(self._async_for(f"parts{k}", target, made, self.part_of_several(k + 1, target)), k, here)
 
     def _is_async_call(self, k: int, role: str) -> bool:
         syntax = self.operators[k].definition.syntax
@@ -198,7 +277,7 @@ class _Weaver:
         if not self.mode.asynchronous:
             return body
         self.breathes = True
-        return [*_mark(ast.parse("if clock() >= breathe_at: breathe_at = await breathe()").body, NOWHERE, ""), *body]
+        return [*mark(ast.parse("if clock() >= breathe_at: breathe_at = await breathe()").body, NOWHERE, ""), *body]
 
     breathes = False
     stop_handler: list[ast.ExceptHandler]
@@ -206,9 +285,17 @@ class _Weaver:
     def helper(self, name: str) -> str:
         return self.names.helper(getattr(support, name), name)
 
-    def _sink(self, value: str) -> Statements:
+    def settled(self, value: str) -> Statements:
+        """The same where something may have to be undone: what the item did stands when its result is given out."""
+        return [*ast.parse("effects.settle()").body, *self.sink(value)]
+
+    def sink(self, value: str) -> Statements:
+        """What is done with a result of the chain."""
         if self.mode.sink == "yield":
-            return [ast.Expr(ast.Yield(_load(value)))]
+            given: ast.expr = _load(value)
+            if self.mode.origin_out:
+                given = ast.Tuple([_load(self.origin), given], ast.Load())
+            return [ast.Expr(ast.Yield(given))]
         if self.mode.sink == "emit":
             return [ast.Expr(ast.Call(_load("emit"), [_load(value)], []))]
         made = ast.parse(f"if found: raise many_results()\nfound, result = True, {value}").body
@@ -217,35 +304,55 @@ class _Weaver:
 
     def program(self) -> Woven:
         mode = self.mode
-        stops = any(self._may_stop(k) for k in range(len(self.specials)))
-        self.stop_handler = [_handler(StopStream, "stop", "ended = stopped_at(stop)", self)] if stops else []
-        body = [*self._items(), *self._flushes()]
+        stops = self.prepared()
+        body = [*self._items(), *self.flushes()]
+        if mode.scoped:
+            body = self._undoing(body)
         straight = mode.sink == "one" and _return_result(body)
         if mode.sink == "one":
             body += ast.parse("raise no_result()" if straight else "if not found: raise no_result()").body
-        body = [*self._prologue(stops, straight), _try_except("failed(error)\nraise", body)]
+        body = [*self.prologue(stops, straight), try_except("failed(error)\nraise", body)]
         if mode.sink == "one" and not straight:
             body += ast.parse("return result").body
-        elif mode.sink == "yield" and not any(_is_yield(n) for s in body for n in ast.walk(s)):
+        elif mode.sink == "yield" and not any(is_yield(n) for s in body for n in ast.walk(s)):
             body += ast.parse("if False: yield").body
-        return self._finish(body)
+        arguments = {"for": "source", "async for": "source", "one": "x0", "push": ""}[mode.source]
+        return self.finish(body, arguments)
+
+    def prepared(self) -> bool:
+        """Whether a step may end the stream; sets what is done then."""
+        stops = any(self._may_stop(k) for k in range(len(self.specials)))
+        self.stop_handler = [self.handled_stop()] if stops else []
+        return stops
+
+    def handled_stop(self) -> ast.ExceptHandler:
+        """Where the end that a step makes is caught."""
+        return _handler(StopStream, "stop", "ended = stopped_at(stop)", self)
+
+    def starts(self) -> Statements:
+        """What goes before the first item."""
+        starts: Statements = []
+        origin, self.origin = self.origin, "None"
+        for k in reversed(range(len(self.specials))):
+            start = self._once(k, "start")
+            starts += [self.guarded(start, "None")] if start and self.mode.on_error != "stop" else start
+        self.origin = origin
+        return starts
 
     def _items(self) -> Statements:
         """What goes before the first item, and all items; the source is closed when they end."""
-        starts: Statements = []
-        for k in reversed(range(len(self.specials))):
-            start = self._once(k, "start")
-            starts += [self._guarded(start, "None")] if start and self.mode.on_error != "stop" else start
+        starts = self.starts()
         loop = self.rest(0, "x0")
         if self.mode.on_error != "stop":
-            loop = [self._guarded(loop, "x0")]
+            loop = [self.guarded(loop, self.origin)]
         if self.mode.source in ("one", "push"):
             return self._given_items(starts, loop)
         asynchronous = self.mode.source == "async for"
-        opening = _mark(ast.parse(f"items = {'aopened' if asynchronous else 'opened'}(source)").body, SOURCE, "")
-        closing = _mark(ast.parse("await aclose(items)" if asynchronous else "close(items)").body, SOURCE, "")
+        opening = mark(ast.parse(f"items = {'aopened' if asynchronous else 'opened'}(source)").body, SOURCE, "")
+        closing = mark(ast.parse("await aclose(items)" if asynchronous else "close(items)").body, SOURCE, "")
         make = _async_for if asynchronous else _for
-        loop = _mark([make("x0", _load("items"), self._loop_body(loop))], SOURCE, "")
+        target = "origin, x0" if self.mode.origin_in else "x0"
+        loop = mark([make(target, _load("items"), self._loop_body(loop))], SOURCE, "")
         if starts:  # the source is opened after them, and closed though it never was
             return [
                 *ast.parse("items = source").body,
@@ -262,25 +369,30 @@ class _Weaver:
             handlers.append(ast.ExceptHandler(_load(completed), None, [ast.Pass()]))
         return [ast.Try([*starts, *loop], handlers, [], [])] if handlers else [*starts, *loop]
 
-    def _flushes(self) -> Statements:
+    def flushes(self) -> Statements:
         """What goes behind the last item: of each step in turn, unless one behind it has ended the stream."""
         made: Statements = []
+        origin, self.origin = self.origin, "None"
         for k in range(len(self.specials)):
             flush = self._once(k, "flush")
             if flush and self.mode.on_error != "stop":
-                flush = [self._guarded(flush, "None")]
+                flush = [self.guarded(flush, "None")]
             if flush and any(self._may_stop(j) for j in range(k, len(self.specials))):
                 flush = cast(Statements, [ast.Try(flush, [copied(h) for h in self.stop_handler], [], [])])
             if flush and self.stop_handler:
                 flush = cast(Statements, [ast.If(ast.parse(f"ended < {k}", mode="eval").body, flush, [])])
             made += flush
+        self.origin = origin
         return made
 
-    def _guarded(self, body: Statements, item: str) -> ast.stmt:
+    def guarded(self, body: Statements, item: str) -> ast.stmt:
         """One item's statements: its failure is its own."""
         skipped = f"skipped(error, {item})"
-        guarded = _try_except(f"await {skipped}" if self.mode.on_error == "await" else skipped, body)
-        _mark(guarded.handlers[0].body, NOWHERE, "")  # what the user's handler raises is nobody else's failure
+        tells = f"await {skipped}" if self.mode.on_error == "await" else skipped
+        guarded = try_except(f"x = {tells}" if self.mode.resumes else tells, body)
+        if self.mode.resumes:
+            guarded.handlers[0].body += self.sink("x")
+        mark(guarded.handlers[0].body, NOWHERE, "")  # what the user's handler raises is nobody else's failure
         return guarded
 
     def _may_stop(self, k: int) -> bool:
@@ -305,14 +417,14 @@ class _Weaver:
         has = role in syntax.parts if syntax.parts else support.has_part(self.operators[k], role)
         return self._called(k, role, None) if has else []
 
-    def _prologue(self, stops: bool, straight: bool) -> Statements:
+    def prologue(self, stops: bool, straight: bool) -> Statements:
         made: Statements = []
         for k, special in enumerate(self.specials):
             if special.reason is not None:
                 opener = self.names.capture(("open", k), f"open{k}", _opener(k))
-                made += _mark(ast.parse(f"stage{k} = {opener}()").body, k, "")
+                made += mark(ast.parse(f"stage{k} = {opener}()").body, k, "")
             else:
-                made += _mark(special.prologue, k, "")
+                made += mark(special.prologue, k, "")
         if stops:
             made += ast.parse(f"ended = {SOURCE}").body
         if self.mode.sink == "one" and not straight:
@@ -321,9 +433,11 @@ class _Weaver:
             made += ast.parse(f"breathe_at = clock() + {support.BREATHE_EVERY}").body
         return made
 
-    def _finish(self, body: Statements) -> Woven:
+    def finish(self, body: Statements, arguments: str, head: str = "") -> Woven:
+        """The whole program around *body*, and what it has to be given."""
         mode = self.mode
-        arguments = {"for": "source", "async for": "source", "one": "x0", "push": ""}[mode.source]
+        if mode.scoped:
+            arguments = f"{arguments}, effects"
         if mode.sink == "emit":
             arguments = f"{arguments}, emit" if arguments else "emit"
         given = ["failed"]
@@ -341,7 +455,7 @@ class _Weaver:
             for name in set(values) - used:
                 del values[name]
         given += [*names.constants, *names.arguments, *names.made]
-        head = "async def" if mode.asynchronous else "def"
+        head = head or ("async def" if mode.asynchronous else "def")
         made = ast.parse(f"def make({', '.join(given)}):\n {head} run({arguments}): pass\n return run")
         make = cast(ast.FunctionDef, made.body[0])
         cast(ast.FunctionDef, make.body[0]).body = body
@@ -360,8 +474,8 @@ def _opener(k: int) -> Callable[[list[Atom]], object]:
 class _Inline:
     """Replace the yields of step k by the rest of the chain."""
 
-    def __init__(self, weaver: _Weaver, k: int, item: str | None, passed_on: set[str]) -> None:
-        self.weaver, self.k, self.item, self.passed_on = weaver, k, item, passed_on
+    def __init__(self, weaver: Weaver, k: int, item: str | None, passed_on: set[str], gives_one: bool) -> None:
+        self.weaver, self.k, self.item, self.passed_on, self.gives_one = weaver, k, item, passed_on, gives_one
 
     def statements(self, body: Statements) -> Statements:
         made: Statements = []
@@ -372,13 +486,13 @@ class _Inline:
     def statement(self, node: ast.stmt) -> Statements:
         weaver, k = self.weaver, self.k
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield):
-            return weaver.after_yield(k, node.value.value, self.item)
+            return weaver.after_yield(k, node.value.value, self.item, self.gives_one)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.YieldFrom):
             if isinstance(node.value.value, ast.Tuple) and not node.value.value.elts:
                 return []  # `yield from ()` only makes a generator of a function
             target = f"x{k + 1}"
-            return [_for(target, node.value.value, weaver._loop_body(weaver.rest(k + 1, target)))]
-        if not any(_is_yield(n) or hasattr(n, "parts_of") for n in ast.walk(node)):
+            return [_for(target, node.value.value, weaver._loop_body(weaver.part_of_several(k + 1, target)))]
+        if not any(is_yield(n) or hasattr(n, "parts_of") for n in ast.walk(node)):
             return [node]
         if isinstance(node, (ast.For, ast.AsyncFor)) and isinstance(node.target, ast.Name):
             match node.body:  # `for part in parts: yield part`: the part is the next step's item
@@ -422,14 +536,39 @@ def _return_result(body: Statements) -> bool:
         block = inside[0]
     if not block or block[-1] is not sink:
         return False
-    block[-2:] = _mark([ast.Return(_load(result))], *place)
+    block[-2:] = mark([ast.Return(_load(result))], *place)
     return True
+
+
+def gives_one(part: Part | FoldedPart | None) -> bool:
+    """Whether a step gives one result at most, as the last thing that it does."""
+    return part is not None and _in_tail(part.body)
+
+
+def _in_tail(body: Statements) -> bool:
+    *before, last = body or [ast.Pass()]
+    if any(_gives(n) for s in before for n in ast.walk(s)):
+        return False
+    if not any(_gives(n) for n in ast.walk(last)):
+        return True
+    match last:
+        case ast.Expr(ast.Yield()) | ast.Expr(ast.YieldFrom(ast.Tuple(elts=[]))):
+            return True
+        case ast.If(body=then, orelse=otherwise):
+            return _in_tail(then) and _in_tail(otherwise)
+        case ast.Match(cases=cases):
+            return all(_in_tail(case.body) for case in cases)
+    return False
+
+
+def _gives(node: ast.AST) -> bool:
+    return is_yield(node) or hasattr(node, "parts_of")
 
 
 # --- small makers of syntax
 
 
-def _is_yield(node: ast.AST) -> bool:
+def is_yield(node: ast.AST) -> bool:
     return isinstance(node, (ast.Yield, ast.YieldFrom))
 
 
@@ -445,15 +584,20 @@ def _assign_expr(name: str, value: ast.expr) -> ast.stmt:
     return ast.Assign([ast.Name(name, ast.Store())], value)
 
 
+def _target(names: str) -> ast.expr:
+    made = [ast.Name(name, ast.Store()) for name in names.split(", ")]
+    return made[0] if len(made) == 1 else ast.Tuple(made, ast.Store())  # type: ignore[arg-type]
+
+
 def _for(target: str, iterable: ast.expr, body: Statements) -> ast.stmt:
-    return ast.For(ast.Name(target, ast.Store()), iterable, body or [ast.Pass()], [])
+    return ast.For(_target(target), iterable, body or [ast.Pass()], [])
 
 
 def _async_for(target: str, iterable: ast.expr, body: Statements) -> ast.stmt:
-    return ast.AsyncFor(ast.Name(target, ast.Store()), iterable, body or [ast.Pass()], [])
+    return ast.AsyncFor(_target(target), iterable, body or [ast.Pass()], [])
 
 
-def _try_except(handler: str, body: Statements) -> ast.Try:
+def try_except(handler: str, body: Statements) -> ast.Try:
     handled = ast.ExceptHandler(_load("Exception"), "error", ast.parse(handler).body)
     return ast.Try(body, [handled], [], [])
 
@@ -479,7 +623,7 @@ def _breaks(body: Statements) -> bool:
     return False
 
 
-def _handler(error: type[BaseException], name: str, text: str, weaver: _Weaver) -> ast.ExceptHandler:
+def _handler(error: type[BaseException], name: str, text: str, weaver: Weaver) -> ast.ExceptHandler:
     return ast.ExceptHandler(_load(weaver.names.constant(error, error.__name__)), name, ast.parse(text).body)
 
 
@@ -490,14 +634,14 @@ def _substitute(body: Statements, name: str, value: str) -> None:
                 node.id = value
 
 
-def _mark(body: Statements, step: int, value: str) -> Statements:
+def mark(body: Statements, step: int, value: str) -> Statements:
     """Note on each statement, unless it is another step's, which step runs there."""
     for node in body:
         if hasattr(node, "place"):
             continue  # and so is all that is in it
         node.place = (step, value)  # type: ignore[attr-defined]
         for name in ("body", "orelse", "handlers", "finalbody", "cases"):
-            _mark(getattr(node, name, ()), step, value)  # type: ignore[arg-type]
+            mark(getattr(node, name, ()), step, value)  # type: ignore[arg-type]
     return body
 
 

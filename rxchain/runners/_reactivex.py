@@ -1,4 +1,4 @@
-"""A chain on a reactivex Observable: items are pushed through the same program that pulls elsewhere.
+"""A synchronous chain on a reactivex Observable: items are pushed through the same program that pulls elsewhere.
 
 The output keeps the Observable grammar whatever the source does: calls that overlap are queued behind the running one,
 nothing follows the end. reactivex is imported when an Observable is met, never before.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rxchain.engine import Completed, Mode, Segment
-from rxchain.errors import CompositionError
 from rxchain.runners._execution import Execution
+from rxchain.runners._on_error import Handler
+from rxchain.runners._reactivex_async import with_tasks
 
 if TYPE_CHECKING:
     from reactivex import Observable
@@ -30,15 +32,19 @@ def is_observable(source: object) -> bool:
 def on_observable(source: Observable[Any], execution: Execution) -> Observable[Any]:
     """The chain's output over *source*; each subscription to it runs the chain afresh."""
 
-    if execution.plan.asynchronous:
-        nodes = ", ".join(repr(name) for name in execution.asynchronous_nodes)
-        raise CompositionError(
-            f"on a reactivex Observable only synchronous chains run so far, and {nodes} is asynchronous\n"
-            "    observable.pipe(chain)  # incorrect\n"
-            "    async for result in chain.stream(items): ...  # correct"
-        )
+    if execution.asynchronous:
+        return with_tasks(source, execution)
 
-    for program in execution.bind(_PUSH):
+    if execution.on_error.fresh is None:
+        return _through(source, execution, execution.on_error)
+
+    from reactivex import defer
+
+    return defer(lambda _: _through(source, execution, execution.on_error.afresh()))
+
+
+def _through(source: Observable[Any], execution: Execution, handler: Handler) -> Observable[Any]:
+    for program in execution.bind(replace(_PUSH, on_error=handler.how, resumes=handler.resumes), handler):
         assert not isinstance(program, Segment)
         source = _piped(source, program)
     return source

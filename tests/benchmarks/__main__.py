@@ -14,10 +14,35 @@ from rich.table import Table
 from rxchain import __version__
 
 from ._measure import Report, Settings
+from .concurrency import async_in_flight, async_keyed, async_keyed_yield, async_ordered, async_sequence
+from .graphs import graph_async_calls, graph_branches, graph_calls
+from .hosts import host_memory, on_aioreactive, on_reactivex
 from .imports import importing
 from .items import async_item, build_and_run, sync_item
 from .memory import memory
+from .policies import (
+    catch_async,
+    catch_async_failing,
+    catch_plain,
+    catch_plain_failing,
+    other_policies,
+    retry_async,
+    retry_async_failing,
+    retry_plain,
+    retry_plain_failing,
+)
+from .prediction import graph_predicted, row_predicted
+from .producer import event_loop_blocked, producer_memory
+from .queues import (
+    queue_between_threads,
+    queue_bounded,
+    queue_fifo,
+    queue_priority,
+    queue_threads,
+    queue_threads_priority,
+)
 from .streams import async_collect, async_stream, mixed_stream, sync_stream
+from .threads import blocking_in_threads, cheap_in_threads
 
 Benchmark = Callable[[Settings], Report]
 
@@ -31,7 +56,39 @@ BENCHMARKS: dict[str, Benchmark] = {
         sync_item,
         async_item,
         build_and_run,
+        on_reactivex,
+        on_aioreactive,
+        host_memory,
+        async_sequence,
+        async_in_flight,
+        async_ordered,
+        async_keyed,
+        async_keyed_yield,
+        blocking_in_threads,
+        cheap_in_threads,
+        graph_calls,
+        graph_async_calls,
+        graph_branches,
+        queue_fifo,
+        queue_bounded,
+        queue_priority,
+        queue_threads,
+        queue_threads_priority,
+        queue_between_threads,
+        retry_plain,
+        retry_plain_failing,
+        retry_async,
+        retry_async_failing,
+        catch_plain,
+        catch_plain_failing,
+        catch_async,
+        catch_async_failing,
+        other_policies,
+        row_predicted,
+        graph_predicted,
         importing,
+        producer_memory,
+        event_loop_blocked,
         memory,
     )
 }
@@ -63,7 +120,7 @@ def _show(console: Console, report: Report) -> None:
     table = Table(box=None, pad_edge=True, show_header=True)
     table.add_column("", min_width=44)
     table.add_column("cost", justify="right")
-    table.add_column("x by hand", justify="right")
+    table.add_column(f"x {report.beside}", justify="right")
     for row in report.rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         style = "bold" if row.variant.startswith(("rxchain", "import rxchain")) else ""

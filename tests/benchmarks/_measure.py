@@ -72,6 +72,8 @@ class Report:
     name: str
     question: str
     unit: str
+    beside: str = BY_HAND
+    """What the ratios are to: the first of the ways."""
     rows: list[Row] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -86,10 +88,15 @@ class Report:
     def ratio(self, variant: str) -> float:
         return next((row.ratio for row in self.rows if row.variant == variant and row.ratio is not None), math.nan)
 
+    def of_best(self, variant: str) -> float:
+        """Its ratio to the best of the hand-written forms, which are called "by hand: …"."""
+        by_hand = [row.ratio for row in self.rows if row.ratio and row.variant.startswith(BY_HAND)]
+        return self.ratio(variant) / min(by_hand, default=math.nan)
 
-def report_of(benchmark: Callable[..., object], unit: str) -> Report:
+
+def report_of(benchmark: Callable[..., object], unit: str, beside: str = BY_HAND) -> Report:
     """An empty report, named after *benchmark* and asking what its docstring asks."""
-    return Report(benchmark.__name__, inspect.cleandoc(benchmark.__doc__ or "").split("\n\n")[0], unit)
+    return Report(benchmark.__name__, inspect.cleandoc(benchmark.__doc__ or "").split("\n\n")[0], unit, beside)
 
 
 @dataclass(frozen=True)
@@ -115,16 +122,16 @@ def installed(peers: Sequence[tuple[Peer, float]], report: Report) -> list[Varia
 
 
 def race(report: Report, settings: Settings, variants: Sequence[Variant], *, items: int, repeat: int = 41) -> None:
-    """Time *variants*, the first of which is the hand-written one; seconds per item go to ``report.rows``.
+    """Time *variants* beside the first of them, the hand-written one; seconds per item go to ``report.rows``.
 
-    Every answer of every repetition is compared with the hand-written one's for as many items.
+    Every answer of every repetition is compared with that one's for as many items.
     """
     asyncio.run(_race(report, variants, settings.items or items, settings.repeat or repeat))
 
 
 async def _race(report: Report, variants: Sequence[Variant], items: int, repeat: int) -> None:
     by_hand = variants[0]
-    assert (by_hand.name, by_hand.share) == (BY_HAND, 1.0)
+    assert (by_hand.name, by_hand.share) == (report.beside, 1.0)
     expected: dict[int, object] = {}
     running: list[tuple[Variant, int]] = []
     for variant in variants[1:]:
@@ -149,7 +156,7 @@ async def _race(report: Report, variants: Sequence[Variant], items: int, repeat:
                 spent[which.name], answer = await _timed(which.run, count)
                 _right(report, which, answer, expected[count])
                 seconds[which.name].append(spent[which.name] / count)
-            ratios[variant.name].append(spent[variant.name] / spent[BY_HAND])
+            ratios[variant.name].append(spent[variant.name] / spent[by_hand.name])
     for name, spents in seconds.items():
         if not spents:
             continue
@@ -175,7 +182,7 @@ async def _timed(run: Run, count: int) -> tuple[float, object]:
 def _right(report: Report, variant: Variant, answer: object, expected: object) -> bool:
     if answer == expected:
         return True
-    complaint = f"{variant.name} answered {str(answer)[:60]}…, by hand it is {str(expected)[:60]}…"
+    complaint = f"{variant.name} answered {str(answer)[:60]}…, {report.beside} {str(expected)[:60]}…"
     if complaint not in report.wrong:
         report.wrong.append(complaint)
     return False

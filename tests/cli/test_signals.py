@@ -29,7 +29,7 @@ def test_a_signal_lets_what_is_in_flight_finish(start: Start, until: Until) -> N
     assert process.wait(20) == 130
     left = process.stdout.read()
     assert left.endswith(b"\n")
-    assert b"E\nE\n" not in left
+    assert left.count(b"E") < 16, "no more than were in flight, or waited to be"
 
 
 def test_what_a_step_held_back_is_written_at_a_signal(start: Start, until: Until) -> None:

@@ -1,6 +1,9 @@
 """Whatever form a user's operator has, the compiled program does what the generators do; the odd ones stay calls."""
 
+import asyncio
 import contextlib
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 
 from rxchain import Chain, Operator, Stage, StopStream, call, operator, parts
 from rxchain import operators as ops
+from rxchain.engine import _program
 from tests.running import collected, interpreted, iterated, observed, streamed, streamed_async
 
 factor = 10  # changed by a test: a global is looked up when the step runs
@@ -556,3 +560,30 @@ def test_a_generator_that_a_function_returned_is_closed_before_the_error_goes_on
             log.clear()
             assert run(chain, [1]).error == "ValueError: 1"
             assert log == ["closed"]
+
+
+def test_many_threads_may_compile_at_once() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    found: list[list[int]] = []
+
+    def run_one(k: int) -> None:
+        async def later(item: int) -> int:
+            await asyncio.sleep(0)
+            return item
+
+        # As many shapes as threads, and the same in all of them, none of which has been compiled.
+        chain: Any = Chain(*[ops.map(later, concurrency=2)] * (k % 3 + 1), ops.filter(lambda item: item >= 0))
+        found.append(list(chain.iterate(range(8))))
+
+    try:
+        for _ in range(5):
+            _program._plans.clear()
+            threads = [threading.Thread(target=run_one, args=(k,)) for k in range(6)]
+            for one in threads:
+                one.start()
+            for one in threads:
+                one.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [list(range(8))] * 30

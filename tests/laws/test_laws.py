@@ -5,6 +5,7 @@ Each property holds one definition to the interpreter on every runner; where rea
 
 import asyncio
 import gc
+import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from reactivex import operators as rx
 from reactivex.scheduler import ImmediateScheduler
 
-from rxchain import Chain, ManyResults, NoResult, PreconditionFailed, node
+from rxchain import Chain, Fallback, ManyResults, NoResult, PreconditionFailed, Retry, node
 from rxchain import operators as ops
 from tests.running import (
     Outcome,
@@ -86,6 +87,25 @@ def in_turn(fn: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def instead(item: Any, error: Exception) -> Any:
+    """Takes the place of a result."""
+    if key(item) % 5 == 0:
+        raise KeyError(item)
+    return key(item)
+
+
+async def taken_back(item: Any) -> None:
+    await asyncio.sleep(0)
+    if key(item) % 5 == 4:
+        raise OSError(f"{item} stands")
+
+
+def taken_back_at_once(item: Any, result: Any) -> None:
+    if key(result if result is not None else item) % 5 == 4:
+        raise OSError(f"{item} stands")
+
+
+AT_ONCE = Retry(2, wait=0)
 FUNCTIONS = [fails_now_and_then, is_even, is_small]
 TAKEN_APART = [repeated, repeated_lazily]
 
@@ -95,7 +115,49 @@ def colours(fns: list[Any], asynchronous: bool) -> st.SearchStrategy[Any]:
     return plain | plain.map(in_turn) if asynchronous else plain
 
 
-def operators(asynchronous: bool) -> st.SearchStrategy[Any]:
+def policies(asynchronous: bool, undo: bool = False) -> st.SearchStrategy[Any]:
+    """Nodes that do something about their failures."""
+    to = colours([instead], asynchronous) | st.sampled_from([-1, Fallback(-1, on=KeyError), Chain(fails_now_and_then)])
+    declared: dict[str, Any] = {"retry": st.just(AT_ONCE), "fallback": to, "then": colours([total], asynchronous)}
+    declared |= {"when": colours(FUNCTIONS, asynchronous), "refuse": st.sampled_from(["pass", "fail"])}
+    always: dict[str, Any] = {"undo": st.sampled_from([taken_back, taken_back_at_once])} if undo else {}
+    return st.builds(
+        lambda fn, given: node(**given)(fn),
+        colours(FUNCTIONS, asynchronous),
+        st.fixed_dictionaries(always, optional=declared),
+    )
+
+
+def around(part: st.SearchStrategy[Any], to: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """What stands around a part of a chain."""
+    made = st.one_of(
+        st.builds(ops.retry, part, st.just(AT_ONCE)),
+        st.builds(ops.catch, part, to, on=st.sampled_from([Exception, ValueError])),
+        st.builds(ops.saga, part),
+    )
+    return made.map(lambda op: ops.saga(op) if Chain(op).execution.plan.undoes_from is not None else op)
+
+
+def undoing(behind: st.SearchStrategy[Any]) -> st.SearchStrategy[Chain[Any, Any]]:
+    """What may have to be undone, and behind it steps that give one result at most."""
+    one = st.lists(
+        policies(True, undo=True) | policies(True) | st.builds(ops.filter, colours(FUNCTIONS, True)), max_size=3
+    )
+    return st.builds(lambda before, one, rest: Chain(*before, one, *rest), behind, policies(True, undo=True), one)
+
+
+def operators(asynchronous: bool, inside: bool = False) -> st.SearchStrategy[Any]:
+    plain = plain_operators(asynchronous) | policies(asynchronous)
+    if inside:
+        return plain
+    inner = st.lists(operators(asynchronous, inside=True), max_size=2)
+    part = inner.map(lambda steps: Chain(*steps, name="part"))
+    if asynchronous:
+        part |= undoing(inner)
+    return plain | plain | around(part, st.just(-1) | colours([instead], asynchronous) | part)
+
+
+def plain_operators(asynchronous: bool) -> st.SearchStrategy[Any]:
     fn, many, two = (colours(fns, asynchronous) for fns in (FUNCTIONS, TAKEN_APART, [total]))
     few = st.integers(0, 3)
     refuse: Any = st.sampled_from(["drop", "pass", "fail"])
@@ -133,10 +195,13 @@ def operators(asynchronous: bool) -> st.SearchStrategy[Any]:
     )
 
 
-def chains(asynchronous: bool = True) -> st.SearchStrategy[Chain[Any, Any]]:
+def chains(asynchronous: bool = True, undoes: bool = True) -> st.SearchStrategy[Chain[Any, Any]]:
     steps = st.lists(operators(asynchronous), max_size=5)
     nested = st.builds(lambda steps: Chain(*steps, name="inner"), st.lists(operators(asynchronous), max_size=2))
-    return st.builds(lambda a, b: Chain(*a, *b, name="c"), steps, st.just([]) | nested.map(lambda chain: [chain]))
+    end = nested.map(lambda chain: [chain])
+    if asynchronous and undoes:
+        end |= undoing(st.just([])).map(lambda chain: [chain])
+    return st.builds(lambda a, b: Chain(*a, *b, name="c"), steps, st.just([]) | end)
 
 
 ITEMS = st.lists(st.integers(0, 9) | st.just(SourceFailure("source")), max_size=8)
@@ -201,7 +266,7 @@ def test_one_item_gives_its_one_result_or_says_why_not(chain: Chain[Any, Any], i
             assert expected.outputs == [result]
 
 
-@given(chains(), chains(), ITEMS)
+@given(chains(undoes=False), chains(), ITEMS)
 def test_composing_is_associative(one: Chain[Any, Any], other: Chain[Any, Any], items: list[Any]) -> None:
     apart = (one | other).execution.operators
     together = Chain(*one.steps, *other.steps).execution.operators
@@ -257,6 +322,27 @@ def test_a_chain_gives_what_reactivex_gives(pairs: list[tuple[Any, Any]], items:
     found = iterated(Chain(*[ours for ours, _ in pairs]), items)
     assert found.outputs == expected.outputs
     assert found.error == expected.error
+
+
+# --- parts
+
+
+@given(operators(True).map(Chain) | undoing(st.just([])), operators(True).map(Chain), ITEMS)
+def test_a_part_is_run_for_each_item_alone(part: Chain[Any, Any], to: Chain[Any, Any], items: list[Any]) -> None:
+    made = {"retry": ops.retry(part, AT_ONCE), "catch": ops.catch(part, to, on=ValueError), "saga": ops.saga(part)}
+    for name, around_it in made.items():
+        found = streamed(Chain(around_it), items, skip=True)
+        expected: list[Any] = []
+        failed: list[Any] = []
+        for item in itertools.takewhile(lambda item: not isinstance(item, SourceFailure), items):
+            outcome = collected(part, [item])
+            stands = any(note.startswith("the undo of") for note in outcome.notes)
+            if name == "catch" and not stands and str(outcome.error).startswith("ValueError"):
+                outcome = collected(to, [item])
+            expected += [] if outcome.error is not None else outcome.outputs
+            failed += [] if outcome.error is None else [(item, outcome.error)]
+        assert found.outputs == expected
+        assert [(item, shown.split(" (")[0]) for shown, _, item, _ in found.failures] == failed
 
 
 # --- ends

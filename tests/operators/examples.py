@@ -11,7 +11,7 @@ import reactivex
 from reactivex import operators as rx
 from reactivex.scheduler import ImmediateScheduler
 
-from rxchain import Chain, Operator
+from rxchain import Chain, Operator, Retry
 from rxchain import operators as ops
 
 
@@ -56,7 +56,7 @@ def as_pair(item: int) -> tuple[int, int]:
 def up_to(item: int) -> list[int]:
     if item == 6:
         raise BoomError(item)
-    return list(range(item))
+    return list(range(min(item, 12)))  # sums of sums of parts would fill any memory
 
 
 def counting(item: int) -> Iterator[int]:
@@ -143,6 +143,9 @@ EXAMPLES = [
     Example("tap", _alone(lambda c: ops.tap(c(ignored))), rx.do_action(ignored)),
     Example("batch", _alone(lambda c: ops.batch(3)), rx.buffer_with_count(3)),
     Example("batch", _alone(lambda c: ops.batch(1)), rx.buffer_with_count(1)),
+    Example("batch", _alone(lambda c: ops.batch(3, weight=c(third), max_weight=3))),
+    Example("concat", _alone(lambda c: ops.concat([8, 9], (3,))), rx.concat(reactivex.of(8, 9, 3))),
+    Example("concat", _alone(lambda c: ops.concat())),
     Example("unbatch", lambda c: _prepared(ops.map(up_to), ops.unbatch()), rx.flat_map(of_parts)),
     Example("start_with", _alone(lambda c: ops.start_with(8, 9)), rx.start_with(8, 9)),
     Example("start_with", _alone(lambda c: ops.start_with())),
@@ -154,6 +157,13 @@ EXAMPLES = [
     Example("last", _alone(lambda c: ops.last(c(odd))), rx.last(odd)),  # type: ignore[arg-type]
     Example("count", _alone(lambda c: ops.count()), rx.count()),
     Example("count", _alone(lambda c: ops.count(c(odd))), rx.count(odd)),  # type: ignore[arg-type]
+    Example("retry", _alone(lambda c: ops.retry(c(double), Retry(2, wait=0))), rx.map(double)),
+    Example("retry", _alone(lambda c: ops.retry(ops.concat_map(c(up_to)), Retry(2, wait=0))), rx.concat_map(of_parts)),
+    Example("catch", _alone(lambda c: ops.catch(c(double), -1))),
+    Example("catch", _alone(lambda c: ops.catch(c(double), Chain(c(odd)), on=BoomError))),
+    Example("catch", _alone(lambda c: ops.catch(ops.concat_map(c(up_to)), ops.concat_map(c(counting))))),
+    Example("saga", _alone(lambda c: ops.saga(c(double))), rx.map(double)),
+    Example("saga", _alone(lambda c: ops.saga(ops.concat_map(c(up_to)))), rx.concat_map(of_parts)),
 ]
 
 

@@ -84,7 +84,7 @@ def test_so_many_items_are_worked_on_side_by_side(concurrency: int | None) -> No
         for _ in range(3):
             await settle()
         assert gates.entered == list(range(expected))
-        assert outcome.taken == expected, "an item is taken when there is room for it"
+        assert expected <= outcome.taken <= chain.execution.window
         gates.open((0, "a"), (0, "b"))
         assert await first == (0, "a")
         assert await anext(stream) == (0, "b")
@@ -97,7 +97,7 @@ def test_so_many_items_are_worked_on_side_by_side(concurrency: int | None) -> No
     run(main())
 
 
-def test_a_task_holds_one_part_until_it_is_taken() -> None:
+def test_parts_wait_in_the_window_and_are_made_in_turn_then() -> None:
     async def main() -> None:
         made: list[tuple[int, int]] = []
 
@@ -108,11 +108,12 @@ def test_a_task_holds_one_part_until_it_is_taken() -> None:
                 yield item, part
                 part += 1
 
-        stream = Chain(ops.flat_map(endless, concurrency=3)).stream(range(3))
+        stream = Chain(ops.flat_map(endless, concurrency=3), window=6).stream(range(3))
         assert await anext(stream) == (0, 0)
         await settle()
-        assert made == [(0, 0), (1, 0), (2, 0), (0, 1)]
-        assert [await anext(stream) for _ in range(5)] == [(1, 0), (2, 0), (0, 1), (1, 1), (2, 1)], "in turn"
+        assert len(made) <= 1 + 6 + 3, "taken, in the window, and one that each waits with"
+        parts = [await anext(stream) for _ in range(36)]
+        assert {item for item, _ in parts[-12:]} == {0, 1, 2}, "nobody waits for ever"
         await stream.aclose()
 
     run(main())
@@ -124,7 +125,7 @@ def test_plain_functions_run_side_by_side_only_where_it_is_said() -> None:
 
     assert list(Chain(ops.flat_map(twice)).iterate([1, 2])) == [1, 1, 2, 2]
     assert not Chain(ops.flat_map(twice)).is_async
-    assert list(Chain(ops.flat_map(twice, concurrency=2)).iterate([1, 2])) == [1, 2, 1, 2]
+    assert sorted(Chain(ops.flat_map(twice, concurrency=2)).iterate([1, 2])) == [1, 1, 2, 2]
     assert list(Chain(ops.flat_map(twice, concurrency=1)).iterate([1, 2])) == [1, 1, 2, 2]
 
 
@@ -181,7 +182,10 @@ def test_the_first_error_ends_it_after_cancelling_the_others() -> None:
         failing.set()
         with pytest.raises(ValueError, match="boom") as caught:
             await anext(stream)
-        assert caught.value.__notes__ == ["in node 'flat_map' of chain 'orders', with item 2"]
+        assert caught.value.__notes__ == [
+            "in node 'flat_map' of chain 'orders', with item 2",
+            "abandoned: 1 in 'flat_map', 3 in 'flat_map'",
+        ]
         await settle()
         assert sorted(gates.left) == [1, 3]
         assert outcome.closed == 1
@@ -197,7 +201,7 @@ def test_parts_that_were_ready_come_before_the_error() -> None:
 
     for way in (iterated, streamed, streamed_async, interpreted):
         outcome = way(Chain(ops.flat_map(parts)), [1, 2, 3])
-        assert outcome.outputs == [1]
+        assert outcome.outputs in ([1], [1, 3]), "side by side"
         assert outcome.error == "ValueError: boom"
         assert outcome.notes == ("in node 'flat_map', with item 2",)
         assert outcome.closed == 1
@@ -214,7 +218,8 @@ def test_an_item_that_fails_leaves_the_others_alone_where_errors_are_handled() -
         outcome = way(Chain(ops.flat_map(parts)), [1, 2, 3], True)
         assert sorted(outcome.outputs) == [-3, -1, 1, 2, 3]
         assert outcome.error is None
-        assert outcome.failures == [("ValueError: boom", "flat_map", 2, 2)]
+        boom = "ValueError: boom (\"in node 'flat_map', with item 2\",)"
+        assert outcome.failures == [(boom, "flat_map", 2, 2)]
 
 
 def test_an_item_that_fails_makes_room() -> None:
@@ -239,7 +244,7 @@ def test_an_error_while_others_are_cancelled_is_not_lost() -> None:
     assert outcome.error == "ValueError: boom"
     assert outcome.notes == (
         "in node 'flat_map', with item 2",
-        "while the other items were being cancelled, one failed too: KeyError(1)",
+        "another item failed, too: KeyError(1)",
     )
 
 
@@ -325,7 +330,10 @@ def test_a_source_that_fails_ends_it_after_cancelling_the_items() -> None:
         source: Any = AsyncSource([1, 2, SourceFailure("gone")], outcome)
         with pytest.raises(SourceFailure, match="gone") as caught:
             await Chain(ops.flat_map(gates.parts)).collect(source)
-        assert caught.value.__notes__ == ["in the source of the chain"]
+        assert caught.value.__notes__ == [
+            "in the source of the chain",
+            "abandoned: 1 in 'flat_map', 2 in 'flat_map'",
+        ]
         assert sorted(gates.left) == [1, 2]
         assert outcome.closed == 1
 

@@ -259,7 +259,7 @@ def test_side_by_side(m: Marbles) -> None:
             yield part
 
     assert m.play("-a-b-|-", ops.flat_map(parts)) \
-               == "---a-(bA)-(B|)"  # fmt: skip
+               == "---a-(Ab)-(B|)"  # fmt: skip
     assert m.play("-a-b-|-", ops.concat_map(parts)) \
                == "---a-A-b-(B|)"  # fmt: skip
 

@@ -106,6 +106,26 @@ def numbered(both: tuple[int, Order]) -> Order:
 def log(order: Order) -> None: ...
 
 
+def dropped(order: Order, so_far: int) -> None: ...
+
+
+async def total_of(orders: AsyncIterator[Order]) -> int:
+    return len([order async for order in orders])
+
+
+async def each_of(orders: AsyncIterator[Order]) -> AsyncIterator[Receipt]:
+    async for order in orders:
+        yield await charge(order)
+
+
+async def counted() -> list[int]:
+    return [number async for number in ops.interval(1)]
+
+
+async def shared() -> list[str]:
+    return [line async for line in ops.share(["a"])]
+
+
 # alone
 assert_type(ops.map(parse), Operator[str, Order])
 assert_type(ops.map(charge), Operator[Order, Receipt])
@@ -136,6 +156,12 @@ assert_type(ops.first(is_open), Operator[Order, Order])
 assert_type(ops.last(is_open), Operator[Order, Order])
 assert_type(ops.count(is_open), Operator[Order, int])
 assert_type(ops.start_with(1, 2), Operator[int, int])
+assert_type(ops.batch(3, 0.5, weight=number, max_weight=9), Operator[Order, list[Order]])
+assert_type(ops.buffer(9, "drop_oldest", dropped), Operator[Order, Order])
+assert_type(ops.concat([1, 2]), Operator[int, int])
+assert_type(ops.merge([1], [2]), Operator[int, int])
+assert_type(ops.window(total_of, seconds=3), Operator[Order, int])
+assert_type(ops.window(each_of, count=3), Operator[Order, Receipt])
 
 # mypy accepts what follows, as chains of Any to Any; pyright knows more
 MYPY = False
@@ -172,6 +198,22 @@ if not MYPY:
     assert_type(Chain(parse, ops.first(), charge), Chain[str, Receipt])
     assert_type(Chain(parse, ops.last(), charge), Chain[str, Receipt])
     assert_type(Chain(parse, ops.count()), Chain[str, int])
+    assert_type(Chain(parse, ops.batch(3, 0.5), pick), Chain[str, Order])
+    assert_type(Chain(parse, ops.batch(3, weight=lambda order: order.number, max_weight=9)), Chain[str, list[Order]])
+    assert_type(Chain(parse, ops.buffer(3), charge), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.debounce(3), charge), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.throttle(3), charge), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.sample(3), charge), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.delay(3), charge), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.timeout(3), charge), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.window(total_of, seconds=3)), Chain[str, int])
+    assert_type(Chain(parse, ops.window(each_of, seconds=3), show), Chain[str, str])
+    assert_type(Chain(parse, ops.window(Chain(ops.map(charge)).stream, count=3)), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.merge([Order(1, True)]), charge), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.merge([1])), Chain[str, Order | int])
+    assert_type(Chain(parse, ops.concat([Order(1, True)]), charge), Chain[str, Receipt])
+    assert_type(Chain(parse, ops.zip()), Chain[str, tuple[Order]])
+    assert_type(Chain(parse, ops.zip(["a"], generate_later(Order(1, True)))), Chain[str, tuple[Order, str, Order]])
     assert_type(pipe(fetch, ops.take(3)) | ops.filter(is_paid) | charge, Chain[str, Receipt])
 
     # twelve steps

@@ -1,0 +1,187 @@
+"""Running dead letters again: through the same chain, from the node that failed or from the start."""
+
+import dataclasses
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from rxchain.engine import Operator
+from rxchain.policies._dead_letter import DeadLetter
+from rxchain.policies._dead_lock import locked
+from rxchain.types import Failure
+
+if TYPE_CHECKING:
+    from rxchain.policies._dead_file import DeadLetterFile
+
+From: TypeAlias = Literal["node", "start"]
+"""Where a replay enters the chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of a letter in a replay."""
+
+    letter: DeadLetter
+    """As it was before."""
+    outcome: Literal["settled", "failed", "refused"]
+    """Refused: nothing has run, and *why* says what is in the way."""
+    why: str = ""
+
+
+class NotReplayable(Exception):
+    """Raised when a letter cannot be run through a chain from where it is to be."""
+
+
+class Replays:
+    """Knows where in one chain letters are to enter; makes the rest of the chain once for each node."""
+
+    def __init__(self, chain: Any, from_: From) -> None:
+        self.chain, self._from = chain, from_
+        self._rest: dict[str, Any] = {}
+
+    def entry(self, letter: DeadLetter) -> tuple[Any, Any]:
+        """The (rest of the) chain that *letter* has to go through, and what goes through it.
+
+        Raises:
+            NotReplayable: and why.
+        """
+        name = self.chain.name or ""
+        if letter.chain != name:
+            raise NotReplayable(f"it is of {_called(letter.chain)}, and this is {_called(name)}")
+        if self._from == "start":
+            if (whole := _whole_stream_before(self.chain, letter.node)) is not None:
+                raise NotReplayable(f"{whole!r} takes the stream as a whole: whose item it was, nobody knows behind it")
+            if not letter.restartable:
+                raise NotReplayable(f"its item is only here as text: {letter.item!r:.80}")
+            return self.chain, letter.item
+        if undone := _undone_before(letter):
+            raise NotReplayable(f"what {', '.join(undone)} had done was undone: it has to go from the start")
+        rest = self._rest.get(letter.node)
+        if rest is None:
+            rest = self._rest[letter.node] = _rest_of(self.chain, letter.node)
+        if not letter.replayable:
+            raise NotReplayable(f"what entered the node is only here as text: {letter.value!r:.80}")
+        return rest, letter.value
+
+
+async def replaying(
+    file: "DeadLetterFile",
+    chain: Any,
+    letters: Iterable[DeadLetter],
+    from_: From,
+    emit: Callable[[Any], object] | None,
+) -> AsyncGenerator[Replayed, None]:
+    """Run *letters* one after the other; each is settled, or written anew, before the next is begun."""
+    replays = Replays(chain, from_)
+    # Two replays of one file would do twice what each letter does.
+    with locked(f"{file.path}.replay.lock", wait=False):
+        for letter in letters:
+            try:
+                part, given = replays.entry(letter)
+            except NotReplayable as why:
+                yield Replayed(letter, "refused", str(why))
+                continue
+            failures = await _run(part, given, letter, emit)
+            if not failures:
+                file.write_settled(letter.id, how="replayed")
+                yield Replayed(letter, "settled")
+                continue
+            # Of a letter that became several results, each further one that fails is a letter of its own.
+            again = [_again(letter, failure, first=k == 0) for k, failure in enumerate(failures)]
+            file.append(*again)
+            yield Replayed(letter, "failed", str(again[0]))
+
+
+async def _run(part: Any, given: Any, letter: DeadLetter, emit: Callable[[Any], object] | None) -> list[Failure]:
+    failures: list[Failure] = []
+    emitting = False
+    try:
+        async with aclosing(part.stream([given], on_error=failures.append)) as results:
+            async for result in results:
+                if emit is not None:
+                    emitting = True
+                    emit(result)
+                    emitting = False
+    except Exception as error:
+        if emitting:
+            raise
+        failures.append(Failure(error, letter.chain, letter.node, letter.item, letter.value))
+    return failures
+
+
+def _again(letter: DeadLetter, failure: Failure, first: bool) -> DeadLetter:
+    """*letter* with what has happened to it now. It may have got as far as another node."""
+    new = DeadLetter.of(failure)
+    stays: dict[str, Any] = {}
+    if _undone_before(new):  # it is as if the replay had not been: the next one enters where this one did
+        stays = {"node": letter.node, "value": letter.value, "undone": letter.undone}
+    return dataclasses.replace(
+        new,
+        id=letter.id if first else new.id,
+        item=letter.item,
+        source=letter.source,
+        position=letter.position,
+        key=letter.key,
+        attempts=letter.attempts + new.attempts,
+        stands=tuple(dict.fromkeys([*letter.stands, *new.stands])),
+        **stays,
+    )
+
+
+def _undone_before(letter: DeadLetter) -> list[str]:
+    """The nodes ahead of the failed one whose effects were undone; its own are to be made again anyway."""
+    return [name for name in letter.undone if name != letter.node]
+
+
+def _rest_of(chain: Any, node: str) -> Any:
+    found = list(_rests(chain, node, ""))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NotReplayable(
+            f"{len(found)} steps of {_called(chain.name)} are called {node!r}: give each a name of its own,"
+            " or let it go from the start"
+        )
+    known = ", ".join(repr(name) for name, _ in _atoms(chain))
+    raise NotReplayable(f"{_called(chain.name)} has no node {node!r}; it has {known or 'none'}")
+
+
+def _rests(chain: Any, node: str, prefix: str) -> Iterator[Any]:
+    """The rest of *chain* from each step that is called *node*; ``pricing/tax`` is one of a named chain in it."""
+    for k, step in enumerate(chain.steps):
+        if hasattr(step, "steps"):
+            for inner in _rests(step, node, _prefix(step, prefix)):
+                rest = [inner, *chain.steps[k + 1 :]]
+                yield Operator.composed(
+                    *rest, name=chain.name, window=chain.window, overflow=chain.overflow, on_error=chain.on_error
+                )
+        elif f"{prefix}{step.name}" == node:
+            yield chain[k:]
+
+
+def _atoms(chain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The steps, of chains within too, each with its whole name."""
+    for step in chain.steps:
+        if hasattr(step, "steps"):
+            yield from _atoms(step, _prefix(step, prefix))
+        else:
+            yield f"{prefix}{step.name}", step
+
+
+def _whole_stream_before(chain: Any, node: str) -> str | None:
+    """The first step ahead of *node* whose results are not of one item."""
+    for name, step in _atoms(chain):
+        if name == node:
+            return None
+        if step.definition.syntax.over:
+            return name
+    return None
+
+
+def _prefix(chain: Any, prefix: str) -> str:
+    return prefix if chain.name is None else f"{prefix}{chain.name}/"
+
+
+def _called(name: str | None) -> str:
+    return f"chain {name!r}" if name else "a chain without a name"

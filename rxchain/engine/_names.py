@@ -16,7 +16,7 @@ RESERVED = frozenset(
         *("many", "unwatched"),
         *("make", "run", "source", "items", "emit", "ended", "error", "stop", "stopped_at", "found", "result"),
         *("many_results", "no_result", "failed", "skipped", "opened", "close", "aopened", "aclose", "breathe"),
-        *("breathe_at", "clock", "driven", "is_iterable", "iterable_parts", "parts", "PLAIN"),
+        *("breathing", "breathe_at", "clock", "driven", "is_iterable", "iterable_parts", "parts", "PLAIN"),
         *("crew", "worker", "work", "start", "flush", "aside", "x", "origin"),
         *("effects", "Effects", "take_back", "since"),
     )

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from rxchain.engine._effects import Effects, take_back
@@ -20,10 +20,22 @@ class Completed(BaseException):
     """Thrown into a program that items are pushed into: there are no more."""
 
 
-async def breathe() -> float:
+def breathing() -> tuple[Callable[[], float], float]:
+    """The clock that a program breathes by, and when it does first.
+
+    An event loop may have one of its own, `breathing_clock`: in virtual time all that happens is to happen again.
+    """
+    try:
+        measured: Callable[[], float] = getattr(asyncio.get_running_loop(), "breathing_clock", clock)
+    except RuntimeError:
+        measured = clock
+    return measured, measured() + BREATHE_EVERY
+
+
+async def breathe(measured: Callable[[], float]) -> float:
     """Let the event loop run once; returns when to do so next."""
     await asyncio.sleep(0)
-    return clock() + BREATHE_EVERY
+    return measured() + BREATHE_EVERY
 
 
 def opened(source: Any) -> Iterator[Any]:
@@ -113,7 +125,7 @@ __all__ = [
     "aclose",
     "aopened",
     "breathe",
-    "clock",
+    "breathing",
     "close",
     "driven",
     "has_part",

@@ -26,6 +26,7 @@ SOURCE = -1
 """The step number of statements that ask the source."""
 NOWHERE = -2
 """The step number of the program's own statements."""
+BREATHING = "clock, breathe_at = breathing()"
 
 
 @dataclass(frozen=True)
@@ -277,9 +278,12 @@ class Weaver:
         if not self.mode.asynchronous:
             return body
         self.breathes = True
-        return [*mark(ast.parse("if clock() >= breathe_at: breathe_at = await breathe()").body, NOWHERE, ""), *body]
+        breath = ast.parse("if clock() >= breathe_at: breathe_at = await breathe(clock)").body
+        return [*mark(breath, NOWHERE, ""), *body]
 
     breathes = False
+    breath = BREATHING
+    """What is said of it before the first item."""
     stop_handler: list[ast.ExceptHandler]
 
     def helper(self, name: str) -> str:
@@ -430,7 +434,7 @@ class Weaver:
         if self.mode.sink == "one" and not straight:
             made += ast.parse("found, result = False, None").body
         if self.breathes:
-            made += ast.parse(f"breathe_at = clock() + {support.BREATHE_EVERY}").body
+            made += ast.parse(self.breath).body
         return made
 
     def finish(self, body: Statements, arguments: str, head: str = "") -> Woven:
@@ -447,7 +451,7 @@ class Weaver:
             given += ["many_results", "no_result"]
         if any(isinstance(n, ast.Name) and n.id == "stopped_at" for s in body for n in ast.walk(s)):
             given.append("stopped_at")
-        for name in ("opened", "close", "aopened", "aclose", "breathe", "clock"):
+        for name in ("opened", "close", "aopened", "aclose", "breathe", "breathing"):
             self.helper(name)
         used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
         names = self.names

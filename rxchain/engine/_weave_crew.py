@@ -11,6 +11,7 @@ from rxchain.engine._fold import folded
 from rxchain.engine._gate import ONE, Gate
 from rxchain.engine._operator import Atom
 from rxchain.engine._weave import (
+    BREATHING,
     NOWHERE,
     SOURCE,
     Mode,
@@ -119,11 +120,11 @@ class CrewWeaver(Weaver):
         loop = self.rest(0, "x0")
         if self.mode.on_error != "stop":
             loop = [self.guarded(loop, self.origin)]
-        self.breathes = True
+        self.breathes, self.breath = True, "clock = breathe_at = None"  # it may be made before its event loop runs
         top = "if unwatched: crew.watch()"
         # It breathes without an item in hand: another worker may take one meanwhile, and none need breathe beside it.
         bottom = "if many and worker.has_no_item() and not await worker.another(): break\n"
-        bottom += "if clock() >= breathe_at:\n breathe_at += 1\n breathe_at = await breathe()"
+        bottom += "if clock() >= breathe_at:\n breathe_at += 1\n breathe_at = await breathe(clock)"
         loop = [*mark(ast.parse(top).body, NOWHERE, ""), *loop, *mark(ast.parse(bottom).body, NOWHERE, "")]
         items = "worker.items()"
         if starts and self.stop_handler:
@@ -140,6 +141,7 @@ class CrewWeaver(Weaver):
             made = [ast.Try(made, [handler], [], [])]
         if starts:
             made = [*self._first(self._passing("start()")), *made]
+        made = [*self._first(ast.parse(BREATHING).body), *made]
         if self.mode.sink == "results":
             return [self._failing(made)]
         rest = "async for x in crew: yield x" if self.mode.sink == "yield" else "await crew.finished()"

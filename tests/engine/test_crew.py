@@ -672,7 +672,7 @@ def test_one_worker_at_a_time_lets_the_event_loop_breathe(monkeypatch: pytest.Mo
         now += 0.01
         return now
 
-    async def breathe() -> float:
+    async def breathe(_: object) -> float:
         nonlocal begun, ended
         begun += 1
         breathing.append(int(begun - ended))
@@ -687,6 +687,6 @@ def test_one_worker_at_a_time_lets_the_event_loop_breathe(monkeypatch: pytest.Mo
     monkeypatch.setattr("rxchain.engine._support.breathe", breathe)
     monkeypatch.setattr("rxchain.engine._support.clock", clock)
     chain = Chain(ops.map(work, concurrency=8), ops.enumerate(), ops.map(list))  # of a shape that is compiled here
-    assert len(run(chain.collect(range(64)))) == 64
+    assert len(asyncio.run(chain.collect(range(64)))) == 64
     assert len(breathing) > 5
     assert set(breathing) == {1}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rxchain import Chain
+from rxchain import operators as ops
 from rxchain.testing import Deadlock, LimitReached, VirtualLoop, run
 
 
@@ -106,6 +107,38 @@ def test_runs_are_the_same_each_time() -> None:
         return log
 
     assert run(main()) == run(main())
+
+
+@pytest.mark.parametrize("window", [1, 16])
+def test_a_chain_lets_others_run_after_so_many_items_however_long_they_take(window: int) -> None:
+    ticks = 0
+
+    def look(item: int, slow: bool) -> int:
+        until = time.monotonic() + 0.01 * slow
+        while time.monotonic() < until:
+            pass
+        return ticks
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    async def seen(items: int, slow: bool) -> list[int]:
+        nonlocal ticks
+        ticks = 0
+        ticker = asyncio.create_task(tick())
+        try:
+            return await Chain(ops.map(lambda item: look(item, slow)), later, window=window).collect(range(items))
+        finally:
+            ticker.cancel()
+
+    async def later(item: int) -> int:
+        return item
+
+    assert run(seen(20, slow=True)) == run(seen(20, slow=False))
+    assert 1 < len(set(run(seen(20_000, slow=False)))) < 20
 
 
 def test_a_chain_that_is_busy_for_long_still_runs() -> None:

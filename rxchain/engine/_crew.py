@@ -20,6 +20,8 @@ from types import CellType, FrameType, FunctionType
 from typing import Any, cast
 
 from rxchain.engine._arrival import Arrived, leave
+from rxchain.engine._effects import abandoned
+from rxchain.engine._failure import Fallen
 from rxchain.engine._gate import OUTSIDE, AnyGate, Gate, Line, OneByOne, Several, opened_gates
 from rxchain.engine._inlet import Inlet
 from rxchain.engine._support import aclose, close
@@ -149,6 +151,14 @@ class Worker:
             if gate.keeps_waiting(self):
                 await self.turn()
 
+    async def tells(self, error: Exception) -> None:
+        """Wait until it is this item's turn to be told of, having failed with *error*."""
+        try:
+            await self.last_turn()
+        except asyncio.CancelledError:
+            abandoned(error)
+            raise
+
     async def last_turn(self) -> None:
         """Wait until all that is ahead has come out: what became of an item is told in order, whatever it was."""
         crew = self.crew
@@ -183,6 +193,8 @@ class Worker:
         except asyncio.CancelledError:
             if crew.error is not None:
                 crew.too_late.append(error)
+            else:
+                abandoned(error)
             raise
 
     async def stop(self) -> None:
@@ -561,6 +573,8 @@ class Crew:
             elif not self.stopped:  # nothing is ahead of it
                 self.take_no_more()
                 self._fail(error)
+            else:
+                abandoned(error)
         self.exhausted = True
         self._dismiss()
 
@@ -691,8 +705,18 @@ class Crew:
                 close(self.items)
             elif self._feeder is None:
                 await aclose(self.source)
+            self._leave_fallen()
             await self._leave_results()
         report(self.too_late, None if isinstance(error, GeneratorExit) else error)
+
+    def _leave_fallen(self) -> None:
+        """See to items that failed before they came here, or on their way to where they would be told of."""
+        for held in (*self.waiting, *self.results):
+            pair = held.item if type(held) is Arrived else held
+            if type(pair) is tuple and pair and type(pair[-1]) is Fallen:
+                abandoned(pair[-1])
+        if self._source_error is not None and self._source_error is not self.error:
+            abandoned(self._source_error)
 
     async def _leave_results(self) -> None:
         """See to results that were handed over and not taken; whatever happens meanwhile."""
@@ -744,3 +768,4 @@ def report(too_late: list[BaseException], raised: BaseException | None) -> None:
     for error in too_late:
         assert raised is not None
         raised.add_note(f"another item failed, too: {error!r}")
+        abandoned(error)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from rxchain.engine._failure import NOT_UNDONE, UNDONE
+from rxchain.engine._failure import NOT_UNDONE, UNDONE, Fallen
 from rxchain.engine._operator import StopStream, shorten
 from rxchain.errors import CompositionError, Refused
 
@@ -108,7 +108,7 @@ async def take_back(scope: Effects, error: BaseException, since: int = 0) -> Non
     stands = tuple(effect.node for effect in done if effect not in undone)
     _tell(error, TakenBack(tuple(effect.node for effect in undone), stands), failures)
     if stands and (cancelled is not None or not isinstance(error, Exception)):
-        _tell_the_loop(stands, failures)  # who is cancelled has nobody else to tell it to
+        _tell_the_loop(stands, failures[0][1] if failures else None)  # who is cancelled has nobody else to tell it to
     if not task.cancelled():
         task.exception()  # an interrupt, which has gone its own way
     if cancelled is not None:
@@ -139,13 +139,23 @@ def _tell(error: BaseException, became: TakenBack, failures: list[tuple[str, Bas
         error.__rxchain_taken_back__ = together  # type: ignore[attr-defined]
 
 
-def _tell_the_loop(stands: tuple[str, ...], failures: list[tuple[str, BaseException]]) -> None:
+def abandoned(error: BaseException) -> None:
+    """Nobody will be told of an item that failed with *error*, but that what it did stands, if that is so."""
+    if type(error) is Fallen:
+        error = error.error
+    stands = taken_back(error).stands
+    if stands and isinstance(error, Exception):  # of others the loop has been told
+        forget(error)
+        _tell_the_loop(stands, error)
+
+
+def _tell_the_loop(stands: tuple[str, ...], error: BaseException | None) -> None:
     shown = ", ".join(map(repr, stands))
     context: dict[str, Any] = {
         "message": f"an item was abandoned, and what it did in {shown} stands: its undo failed",
     }
-    if failures:
-        context["exception"] = failures[0][1]
+    if error is not None:
+        context["exception"] = error
     asyncio.get_running_loop().call_exception_handler(context)
 
 

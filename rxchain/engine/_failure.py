@@ -46,6 +46,14 @@ class Label(NamedTuple):
         return f"{where} of chain {self.chain!r}" if self.chain else where
 
 
+class Fallen(Exception):
+    """An item that failed in one program of a chain, on its way through the next: there it is its turn to be told of."""
+
+    def __init__(self, error: Exception, step: int, item: object, value: object) -> None:
+        super().__init__(error)
+        self.error, self.step, self.value = error, step, value
+
+
 class ItemFailed(NamedTuple):
     """What an operator over the whole stream yields instead of raising an item's error: the others may go on."""
 

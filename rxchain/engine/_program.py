@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from rxchain.engine._crew import Crew, Layout
 from rxchain.engine._effects import Effects, take_back
-from rxchain.engine._failure import Label, note, raisable, value_at
+from rxchain.engine._failure import Fallen, Label, note, raisable, value_at
 from rxchain.engine._fold import folded
 from rxchain.engine._gate import ONE
 from rxchain.engine._operator import Atom, shorten
@@ -171,6 +171,10 @@ class Program:
 
     def _skipped(self, error: Exception, item: object, label: Label, report: Report | None) -> object:
         assert report is not None
+        if self.mode.hands_on:
+            report = Fallen
+        if type(error) is Fallen:
+            return report(error.error, error.step, item, error.value)
         step, variable = self._place(error)
         if step == NOWHERE:
             raise error  # it was the handler that raised it, further in
@@ -323,6 +327,9 @@ def _compile_steps(operators: list[Atom], first: int, last: int, mode: Mode) -> 
     follows = mode.on_error != "stop"
     before = replace(mode, sink="yield", origin_out=follows)
     behind = replace(mode, source=inner, first=False, origin_in=follows)
+    if follows and mode.crew:  # those before it may be on their way still
+        before = replace(before, on_error="call", resumes=True, hands_on=True)
+        behind = replace(behind, handed_on=True)
     return [*_compile_steps(operators, first, middle, before), *_compile_steps(operators, middle, last, behind)]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from rxchain.engine import _support as support
 from rxchain.engine._call import Colour
+from rxchain.engine._failure import Fallen
 from rxchain.engine._fold import FoldedPart, folded
 from rxchain.engine._names import Names
 from rxchain.engine._operator import Atom, StopStream
@@ -47,6 +48,10 @@ class Mode:
     """Whether each item comes as a pair with the source's item that it was made of."""
     origin_out: bool = False
     """Whether results are given out as such pairs."""
+    hands_on: bool = False
+    """Whether an item that failed goes on to the next program, as `Fallen`, to be told of in its turn there."""
+    handed_on: bool = False
+    """Whether such items come."""
     scoped: bool = False
     """Whether what the item does is taken back, if need be, by whoever has it run."""
 
@@ -343,12 +348,20 @@ class Weaver:
         self.origin = origin
         return starts
 
+    def one_item(self) -> Statements:
+        """What is done with an item of the source."""
+        body = self.rest(0, "x0")
+        if self.mode.on_error == "stop":
+            return body
+        if self.mode.handed_on:
+            fallen = ast.parse(f"if type(x0) is {self.names.constant(Fallen, 'Fallen')}: raise x0").body
+            body = [*mark(fallen, NOWHERE, ""), *body]
+        return [self.guarded(body, self.origin)]
+
     def _items(self) -> Statements:
         """What goes before the first item, and all items; the source is closed when they end."""
         starts = self.starts()
-        loop = self.rest(0, "x0")
-        if self.mode.on_error != "stop":
-            loop = [self.guarded(loop, self.origin)]
+        loop = self.one_item()
         if self.mode.source in ("one", "push"):
             return self._given_items(starts, loop)
         asynchronous = self.mode.source == "async for"

@@ -86,7 +86,7 @@ class CrewWeaver(Weaver):
     def guarded(self, body: Statements, item: str) -> ast.stmt:
         made = cast(ast.Try, super().guarded(body, item))
         if not self.aside:
-            waits = mark(ast.parse("if many: await worker.last_turn()").body, NOWHERE, "")
+            waits = mark(ast.parse("if many: await worker.tells(error)").body, NOWHERE, "")
             made.handlers[0].body[:0] = waits
             made.handlers[0].body += mark(ast.parse("if many: worker.told()").body, NOWHERE, "")
         return made
@@ -117,9 +117,7 @@ class CrewWeaver(Weaver):
         return woven
 
     def _work(self, starts: Statements, flushes: Statements) -> Statements:
-        loop = self.rest(0, "x0")
-        if self.mode.on_error != "stop":
-            loop = [self.guarded(loop, self.origin)]
+        loop = self.one_item()
         self.breathes, self.breath = True, "clock = breathe_at = None"  # it may be made before its event loop runs
         top = "if unwatched: crew.watch()"
         # It breathes without an item in hand: another worker may take one meanwhile, and none need breathe beside it.

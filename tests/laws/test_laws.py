@@ -5,8 +5,9 @@ Each property holds one definition to the interpreter on every runner; where rea
 
 import asyncio
 import gc
+import inspect
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -44,6 +45,17 @@ def fails_now_and_then(item: Any) -> Any:
     return key(item) + 1
 
 
+def fails_on_odd(item: int) -> int:
+    if item % 2:
+        raise ValueError(f"{item} is odd")
+    return item // 2
+
+
+def fails_in_the_end(item: int) -> Iterator[int]:
+    yield from (item, item + 1, item + 2)
+    raise KeyError(item)
+
+
 def is_even(item: Any) -> bool:
     return key(item) % 2 == 0
 
@@ -69,10 +81,10 @@ def total(a: Any, b: Any) -> int:
 
 def in_turn(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The same, asynchronous: it suspends now and then."""
-    if fn is repeated_lazily:
+    if inspect.isgeneratorfunction(fn):
 
         async def generate(item: Any) -> AsyncIterator[Any]:
-            for part in repeated_lazily(item):
+            for part in fn(item):
                 await asyncio.sleep(0)
                 yield part
 
@@ -220,6 +232,23 @@ def test_every_runner_gives_what_the_interpreter_gives(
     if most is None:
         found = collected(chain, items, skip)
         assert found == expected if expected.error is None else found.error == expected.error
+
+
+def in_parts() -> st.SearchStrategy[Chain[Any, Any]]:
+    """Steps that give several results and steps that wait, in turn: workers behind workers."""
+    few = st.lists(colours([fails_on_odd], True).map(ops.map), max_size=2)
+    several = (colours([fails_in_the_end], True) | colours([repeated], True)).map(ops.concat_map)
+    pieces = st.lists(st.builds(lambda several, few: [several, *few], several, few), min_size=1, max_size=3)
+    return st.builds(lambda few, pieces: Chain(*few, *(s for piece in pieces for s in piece), name="c"), few, pieces)
+
+
+@given(in_parts(), st.lists(st.integers(0, 9), max_size=4), st.booleans(), MOST)
+def test_where_items_come_apart_failures_are_told_in_their_order_too(
+    chain: Chain[Any, Any], items: list[Any], skip: bool, most: int | None
+) -> None:
+    expected = interpreted(chain, items, skip, most)
+    assert streamed(chain, items, skip, most) == expected
+    assert streamed_async(chain, items, skip, most) == expected
 
 
 @given(chains(asynchronous=False), ITEMS)

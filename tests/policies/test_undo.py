@@ -397,6 +397,72 @@ def test_so_it_is_of_one_that_failed_and_is_cancelled_meanwhile() -> None:
     ]
 
 
+async def slow_at_first(item: int) -> int:
+    await asyncio.sleep(0 if item else 60)
+    return item
+
+
+async def at_once(item: int) -> int:
+    return item
+
+
+def parts_of(*ahead: int) -> Any:
+    """Where the program is split: the parts of an item are items of the next one."""
+    return ops.flat_map(lambda item: [*ahead, item])
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+@pytest.mark.parametrize("where", ["in the same program", "in a program before", "in one of several workers before"])
+@pytest.mark.parametrize("how", ["close", "cancel"])
+def test_so_it_is_of_one_that_waits_to_be_told_of_when_nobody_wants_more(how: str, where: str, on_error: Any) -> None:
+    shop = Shop()
+    fails = (shop.does("a", not_undone=(2,)), fails_on(2))
+    chains: dict[str, tuple[Any, ...]] = {
+        "in the same program": (*fails, slow_at_first),
+        "in a program before": (ops.saga(Chain(*fails)), parts_of(), slow_at_first),
+        "in one of several workers before": (at_once, ops.saga(Chain(*fails)), parts_of(), slow_at_first),
+    }
+
+    async def main() -> None:
+        outputs = Chain(*chains[where]).stream([1, 0, 2, 3], on_error=on_error)
+        assert await anext(outputs) == 1
+        task = asyncio.ensure_future(anext(outputs))
+        await asyncio.sleep(30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        if how == "close":
+            await outputs.aclose()
+
+    assert [context["message"] for context in told_to_the_loop(main)] == [
+        "an item was abandoned, and what it did in 'a' stands: its undo failed"
+    ]
+
+
+def test_so_it_is_of_one_whose_error_came_when_another_had_ended_the_stream() -> None:
+    shop = Shop()
+
+    async def reacts(item: int) -> int:
+        if item == 2:
+            await asyncio.sleep(1)
+            raise KeyError("first")
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ValueError("second") from None
+        return item
+
+    async def main() -> None:
+        chain = Chain(shop.does("a", not_undone=(3,)), ops.map(reacts, concurrency=2, ordered=False))
+        with pytest.raises(KeyError, match="first") as raised:
+            await chain.collect([2, 3])
+        assert "another item failed, too: ValueError('second')" in noted(raised.value)
+
+    assert [context["message"] for context in told_to_the_loop(main)] == [
+        "an item was abandoned, and what it did in 'a' stands: its undo failed"
+    ]
+
+
 # --- nothing reaches it
 
 

@@ -47,7 +47,7 @@ class Label(NamedTuple):
 
 
 class Fallen(Exception):
-    """An item that failed in one program of a chain, on its way through the next: there it is its turn to be told of."""
+    """An item that failed in one program of a chain, on its way through the next, where it will be told of."""
 
     def __init__(self, error: Exception, step: int, item: object, value: object) -> None:
         super().__init__(error)

@@ -28,6 +28,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("dev", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("brief", hypothesis.settings.get_profile("ci"), max_examples=25)
+hypothesis.settings.register_profile("deep", hypothesis.settings.get_profile("dev"), max_examples=2000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if CI else "dev"))
 
 

@@ -93,10 +93,7 @@ class Trace:
     @property
     def outcome(self) -> Any:
         """What a user can tell from another run's, but for how far it was ahead."""
-        failures = sorted(self.failures, key=repr) if is_torn(self.chain) else self.failures
-        if is_torn(self.chain) and (not self.completed or any("take" in kind for kind in kinds(self.chain))):
-            failures = []  # those in the first part may have failed ahead of the end
-        return self.given, failures, repr(self.error), self.notes, self.completed
+        return self.given, self.failures, repr(self.error), self.notes, self.completed
 
 
 class World:
@@ -425,16 +422,6 @@ def kinds(chain: tuple[Node | Plain, ...]) -> list[str]:
     return [step.kind if isinstance(step, Plain) else "node" for step in chain]
 
 
-def is_torn(chain: tuple[Node | Plain, ...]) -> bool:
-    """Whether there are nodes behind a step that gives several results, or goes on when it has given one.
-
-    They are a part of their own: failures are told in order in each part.
-    """
-    whole = ("concat_map", "take", "batch")
-    behind = itertools.dropwhile(lambda kind: not kind.startswith(whole), kinds(chain))
-    return any(kind == "node" or "later" in kind for kind in itertools.islice(behind, 1, None))
-
-
 def nodes_of(trace: Trace) -> Iterator[tuple[int, Node]]:
     return ((k, step) for k, step in enumerate(trace.chain) if isinstance(step, Node))
 
@@ -503,8 +490,6 @@ def test_in_order_it_gives_what_the_interpreter_gives(
     steps: Any, source: Source, consumer: Consumer, on_error: str | None, window: int
 ) -> None:
     world = World(steps, window)
-    if on_error is not None and is_torn(steps):
-        on_error = on_error.split()[0]  # which failure a handler is told third depends on how far each part is
     expected = world.interpreted(source, on_error)
     trace = world.play(source, consumer, on_error)
     check_all(trace, source)
@@ -520,14 +505,11 @@ def test_left_early_it_has_given_the_first_of_what_the_interpreter_gives(
     steps: Any, source: Source, consumer: Consumer, on_error: str | None, window: int
 ) -> None:
     world = World(steps, window)
-    if on_error is not None and is_torn(steps):
-        on_error = on_error.split()[0]  # which failure a handler is told third depends on how far each part is
     expected = world.interpreted(source, on_error)
     trace = world.play(source, consumer, on_error)
     check_all(trace, source)
     assert trace.given == expected.given[: len(trace.given)]
-    if not is_torn(steps):
-        assert trace.failures == expected.failures[: len(trace.failures)]
+    assert trace.failures == expected.failures[: len(trace.failures)]
     if trace.completed or (trace.error is not None and not consumer.collects):
         assert trace.outcome == expected.outcome
 

@@ -418,10 +418,6 @@ ON_ERROR = st.sampled_from([None, "sync", "async", "sync fails", "async fails"])
 # --- what is read off a trace
 
 
-def kinds(chain: tuple[Node | Plain, ...]) -> list[str]:
-    return [step.kind if isinstance(step, Plain) else "node" for step in chain]
-
-
 def nodes_of(trace: Trace) -> Iterator[tuple[int, Node]]:
     return ((k, step) for k, step in enumerate(trace.chain) if isinstance(step, Node))
 

@@ -51,6 +51,9 @@ class no_leaks:  # noqa: N801 (used as a word, like contextlib's)
     closed; threads can only be reported. When the block itself fails, its own error is what is raised, and nothing is
     checked. Threads of a loop's default executor are the loop's, which ends them when it is closed.
 
+    So that its price does not grow with the program's, what there was before the block is frozen meanwhile
+    (`gc.freeze`): garbage in a circle that is older than the block is collected behind it.
+
     Args:
         grace: real seconds that a thread which is about to end is given.
 
@@ -65,24 +68,25 @@ class no_leaks:  # noqa: N801 (used as a word, like contextlib's)
 
     def __enter__(self) -> "no_leaks":
         self._threads = set(threading.enumerate())
-        self._coroutines = weakref.WeakSet(_never_started())
         loop = _running_loop()
         self._tasks = asyncio.all_tasks(loop) if loop is not None else set()
         self._generators = weakref.WeakSet(_open_generators(loop))
         _watch(self)
+        self._coroutines = weakref.WeakSet(_never_started())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         gc.collect(1)  # an un-awaited coroutine is noticed when it is collected
+        unstarted = self._unstarted() if error is None else set()
         _unwatch(self)
         if error is not None:
             self._warn()
             return
         loop = _running_loop()
         tasks = {t for t in asyncio.all_tasks(loop) - self._tasks if not is_closing(t)} if loop is not None else set()
-        left = self._told(tasks, set(_open_generators(loop)) - set(self._generators))
+        left = self._told(tasks, set(_open_generators(loop)) - set(self._generators), unstarted)
         for task in tasks:
             task.cancel()
         until = time.monotonic() + self._grace
@@ -101,10 +105,11 @@ class no_leaks:  # noqa: N801 (used as a word, like contextlib's)
             return
         gc.collect(1)
         tasks = await tasks_left(self._tasks)
+        unstarted = self._unstarted()
         _unwatch(self)
         loop = asyncio.get_running_loop()
         generators = set(_open_generators(loop)) - set(self._generators)
-        left = self._told(tasks, generators)
+        left = self._told(tasks, generators, unstarted)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -117,12 +122,21 @@ class no_leaks:  # noqa: N801 (used as a word, like contextlib's)
             threads[0].join(0.01)
         self._raise(left, threads)
 
-    def _told(self, tasks: "set[asyncio.Task[Any]]", generators: "set[AsyncGeneratorType[Any, Any]]") -> list[str]:
+    def _unstarted(self) -> "set[CoroutineType[Any, Any, Any]]":
+        """Coroutines that have been made since, are kept, and have not begun."""
+        return set(_never_started()) - set(self._coroutines)
+
+    def _told(
+        self,
+        tasks: "set[asyncio.Task[Any]]",
+        generators: "set[AsyncGeneratorType[Any, Any]]",
+        unstarted: "set[CoroutineType[Any, Any, Any]]",
+    ) -> list[str]:
         left = describe_all(tasks, " (await or cancel it)")
         left += [_open_generator(generator) for generator in generators]
         left += self._noticed
         started_by_tasks = {task.get_coro() for task in tasks}
-        for coroutine in set(_never_started()) - set(self._coroutines) - started_by_tasks:
+        for coroutine in unstarted - started_by_tasks:
             self._unawaited.append(_coroutine(coroutine))
             coroutine.close()
         return left + [f"{text}, never awaited (await it)" for text in self._unawaited]
@@ -176,6 +190,8 @@ def _watch(check: no_leaks) -> None:
         if not _watching:
             _originals = _runners._cancel_all_tasks, _warnings._warn_unawaited_coroutine
             _runners._cancel_all_tasks, _warnings._warn_unawaited_coroutine = _loop_ends, _unawaited
+            gc.collect(1)  # what has been dropped before is not this block's
+            gc.freeze()  # what there is already nobody need look through: of a large program that is nearly all
         _watching.append(check)
 
 
@@ -184,6 +200,7 @@ def _unwatch(check: no_leaks) -> None:
         _watching.remove(check)
         if not _watching:
             _runners._cancel_all_tasks, _warnings._warn_unawaited_coroutine = _originals
+            gc.unfreeze()
 
 
 def _loop_ends(loop: asyncio.AbstractEventLoop) -> None:
@@ -231,7 +248,7 @@ def _open_generators(loop: asyncio.AbstractEventLoop | None) -> Iterator["AsyncG
 
 
 def _never_started() -> Iterator["CoroutineType[Any, Any, Any]"]:
-    """The coroutines that are kept somewhere, and have not begun."""
+    """The coroutines that have been made since the outermost block began, are kept somewhere, and have not begun."""
     for found in gc.get_objects():
         if type(found) is CoroutineType and inspect.getcoroutinestate(found) == inspect.CORO_CREATED:
             yield found

@@ -1,6 +1,7 @@
 """no_leaks: each kind of leak is found and named; what is clean passes."""
 
 import asyncio
+import gc
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -90,6 +91,32 @@ def test_a_coroutine_dropped_and_one_kept() -> None:
     assert len(left) == 2
     assert all(text.startswith("the coroutine double of test_leaks.py:") for text in left)
     assert all(text.endswith("never awaited (await it)") for text in left)
+
+
+def test_a_kept_coroutine_is_found_however_often_garbage_was_collected_and_blocks_nest() -> None:
+    outer, inner = [], []
+    with pytest.raises(Leak) as of_outer, no_leaks():
+        outer.append(double(1))
+        gc.collect()
+        with pytest.raises(Leak) as of_inner, no_leaks():
+            inner.append(double(2))
+            gc.collect()
+        gc.collect()
+    assert [len(of.value.left) for of in (of_inner, of_outer)] == [1, 1]
+
+
+def test_what_was_dropped_before_is_not_the_blocks() -> None:
+    def drop() -> None:
+        circle: list[Any] = [double(1)]
+        circle.append(circle)
+
+    gc.disable()
+    try:
+        drop()
+        with pytest.warns(RuntimeWarning, match="never awaited"), no_leaks():
+            pass
+    finally:
+        gc.enable()
 
 
 def test_a_thread() -> None:
@@ -232,8 +259,9 @@ def test_nothing_of_it_stays_behind() -> None:
     import asyncio.runners as runners
 
     before = runners._cancel_all_tasks, warnings._warn_unawaited_coroutine  # type: ignore[attr-defined]
-    with no_leaks():
+    with no_leaks(), no_leaks():
         pass
     with pytest.raises(LookupError), no_leaks():
         raise LookupError
     assert (runners._cancel_all_tasks, warnings._warn_unawaited_coroutine) == before  # type: ignore[attr-defined]
+    assert gc.get_freeze_count() == 0

@@ -155,6 +155,9 @@ def _print_table(letters: Sequence["DeadLetter"]) -> None:
 )
 @click.option("--id", "ids", multiple=True, metavar="ID", help="Only this letter, by the beginning of its id. Several.")
 @_filtered
+@click.option(
+    "--force", is_flag=True, help="Also letters whose replay would do a second time what could not be undone."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be replayed, and from where; run nothing.")
 @click.option("--to", metavar="FILE", default="-", help="Where results go; - is stdout, the default.")
 @click.option("--to-format", metavar="FORMAT", help="How results are written, if the file's name does not tell.")
@@ -168,6 +171,7 @@ def replay(
     node: str | None,
     error: str | None,
     since: str | None,
+    force: bool,
     dry_run: bool,
     to: str,
     to_format: str | None,
@@ -194,10 +198,10 @@ def replay(
     letters = _named(path, chosen, ids) if ids else [letter for letter in chosen if letter.chain == (chain.name or "")]
     others = 0 if ids else len(chosen) - len(letters)
     if dry_run:
-        leave(_tell_plan(chain, letters, from_))
+        leave(_tell_plan(chain, letters, from_, force))
     output = Output(to, writes, path)
     try:
-        outcomes = asyncio.run(_replay(file, chain, letters, from_, output))
+        outcomes = asyncio.run(_replay(file, chain, letters, from_, force, output))
     except BlockingIOError:
         raise Refusal(f"another replay of {path} is under way") from None
     left = f"; {_count(others, 'letter')} of other chains left alone" if others else ""
@@ -210,7 +214,12 @@ def replay(
 
 
 async def _replay(
-    file: "DeadLetterFile", chain: "Chain[Any, Any]", letters: Sequence["DeadLetter"], from_: Any, output: "Output"
+    file: "DeadLetterFile",
+    chain: "Chain[Any, Any]",
+    letters: Sequence["DeadLetter"],
+    from_: Any,
+    force: bool,
+    output: "Output",
 ) -> Counter[str]:
     from rxchain.cli._writing import UnfitError
 
@@ -222,7 +231,7 @@ async def _replay(
 
     with closing(output):
         try:
-            async with aclosing(file.replaying(chain, letters, from_=from_, emit=write)) as replays:
+            async with aclosing(file.replaying(chain, letters, from_=from_, emit=write, force=force)) as replays:
                 async for done in replays:
                     outcomes[done.outcome] += 1
                     if done.why and sum(outcomes.values()) - outcomes["settled"] <= TOLD:
@@ -236,10 +245,10 @@ async def _replay(
     return outcomes
 
 
-def _tell_plan(chain: "Chain[Any, Any]", letters: Sequence["DeadLetter"], from_: Any) -> int:
+def _tell_plan(chain: "Chain[Any, Any]", letters: Sequence["DeadLetter"], from_: Any, force: bool) -> int:
     from rxchain.policies._dead_replay import NotReplayable, Replays
 
-    replays = Replays(chain, from_)
+    replays = Replays(chain, from_, force)
     refused = 0
     for letter in letters:
         try:

@@ -201,6 +201,7 @@ class DeadLetterFile:
         from_: "From" = "node",
         ids: Iterable[str] | None = None,
         emit: Callable[[Any], object] | None = None,
+        force: bool = False,
     ) -> "list[Replayed]":
         """Run letters through *chain* again, one after the other; those that go through are settled.
 
@@ -228,6 +229,8 @@ class DeadLetterFile:
                 ``"start"``: the source's item goes through all of it.
             ids: which letters; without it those of a chain with this name.
             emit: called with each result, before the letter is settled; what it raises ends the replay.
+            force: replay also what would do a second time what could not be undone (``letter.stands``); such letters
+                are refused otherwise.
 
         Raises:
             KeyError: there is no open letter with such an id; nothing has run.
@@ -238,7 +241,7 @@ class DeadLetterFile:
         letters = [letter for letter in self if (letter.chain == name if wanted is None else letter.id in wanted)]
         if wanted is not None and (unknown := wanted - {letter.id for letter in letters}):
             raise KeyError(f"{self.path} has no open letter {min(unknown)!r}")
-        return [done async for done in self.replaying(chain, letters, from_=from_, emit=emit)]
+        return [done async for done in self.replaying(chain, letters, from_=from_, emit=emit, force=force)]
 
     def replaying(
         self,
@@ -247,11 +250,12 @@ class DeadLetterFile:
         *,
         from_: "From" = "node",
         emit: Callable[[Any], object] | None = None,
+        force: bool = False,
     ) -> "AsyncGenerator[Replayed, None]":
         """The same for letters at hand, each told as soon as it is done."""
         from rxchain.policies._dead_replay import replaying
 
-        return replaying(self, chain, letters, from_, emit)
+        return replaying(self, chain, letters, from_, emit, force)
 
     def _target(self) -> str:
         """The file itself where the path is a link to it: to replace the link would make two of them."""

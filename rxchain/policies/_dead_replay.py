@@ -1,7 +1,7 @@
 """Running dead letters again: through the same chain, from the node that failed or from the start."""
 
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -36,8 +36,8 @@ class NotReplayable(Exception):
 class Replays:
     """Knows where in one chain letters are to enter; makes the rest of the chain once for each node."""
 
-    def __init__(self, chain: Any, from_: From) -> None:
-        self.chain, self._from = chain, from_
+    def __init__(self, chain: Any, from_: From, force: bool = False) -> None:
+        self.chain, self._from, self._force = chain, from_, force
         self._rest: dict[str, Any] = {}
 
     def entry(self, letter: DeadLetter) -> tuple[Any, Any]:
@@ -54,15 +54,31 @@ class Replays:
                 raise NotReplayable(f"{whole!r} takes the stream as a whole: whose item it was, nobody knows behind it")
             if not letter.restartable:
                 raise NotReplayable(f"its item is only here as text: {letter.item!r:.80}")
+            self._refuse_twice(letter.stands)
             return self.chain, letter.item
-        if undone := _undone_before(letter):
-            raise NotReplayable(f"what {', '.join(undone)} had done was undone: it has to go from the start")
         rest = self._rest.get(letter.node)
         if rest is None:
             rest = self._rest[letter.node] = _rest_of(self.chain, letter.node)
+        if undone := self.undone_ahead(letter):
+            raise NotReplayable(f"what {', '.join(undone)} had done was undone: it has to go from the start")
         if not letter.replayable:
             raise NotReplayable(f"what entered the node is only here as text: {letter.value!r:.80}")
+        ahead, behind = _split(self.chain, letter.node)
+        self._refuse_twice([name for name in letter.stands if name in behind or name not in ahead])
         return rest, letter.value
+
+    def undone_ahead(self, letter: DeadLetter) -> list[str]:
+        """The nodes ahead of the failed one whose effects were undone; those behind are to be made again anyway."""
+        ahead, behind = _split(self.chain, letter.node)
+        return [name for name in letter.undone if name in ahead or name not in behind]
+
+    def _refuse_twice(self, stands: Sequence[str]) -> None:
+        """Refuse to do again what could not be undone."""
+        if stands and not self._force:
+            raise NotReplayable(
+                f"what {', '.join(stands)} did could not be undone, and would be done a second time;"
+                " once that is seen to: force=True, or --force"
+            )
 
 
 async def replaying(
@@ -71,9 +87,10 @@ async def replaying(
     letters: Iterable[DeadLetter],
     from_: From,
     emit: Callable[[Any], object] | None,
+    force: bool,
 ) -> AsyncGenerator[Replayed, None]:
     """Run *letters* one after the other; each is settled, or written anew, before the next is begun."""
-    replays = Replays(chain, from_)
+    replays = Replays(chain, from_, force)
     # Two replays of one file would do twice what each letter does.
     with locked(f"{file.path}.replay.lock", wait=False):
         for letter in letters:
@@ -88,7 +105,7 @@ async def replaying(
                 yield Replayed(letter, "settled")
                 continue
             # Of a letter that became several results, each further one that fails is a letter of its own.
-            again = [_again(letter, failure, first=k == 0) for k, failure in enumerate(failures)]
+            again = [_again(replays, letter, failure, first=k == 0) for k, failure in enumerate(failures)]
             file.append(*again)
             yield Replayed(letter, "failed", str(again[0]))
 
@@ -110,11 +127,11 @@ async def _run(part: Any, given: Any, letter: DeadLetter, emit: Callable[[Any], 
     return failures
 
 
-def _again(letter: DeadLetter, failure: Failure, first: bool) -> DeadLetter:
+def _again(replays: Replays, letter: DeadLetter, failure: Failure, first: bool) -> DeadLetter:
     """*letter* with what has happened to it now. It may have got as far as another node."""
     new = DeadLetter.of(failure)
     stays: dict[str, Any] = {}
-    if _undone_before(new):  # it is as if the replay had not been: the next one enters where this one did
+    if replays.undone_ahead(new):  # it is as if the replay had not been: the next one enters where this one did
         stays = {"node": letter.node, "value": letter.value, "undone": letter.undone}
     return dataclasses.replace(
         new,
@@ -127,11 +144,6 @@ def _again(letter: DeadLetter, failure: Failure, first: bool) -> DeadLetter:
         stands=tuple(dict.fromkeys([*letter.stands, *new.stands])),
         **stays,
     )
-
-
-def _undone_before(letter: DeadLetter) -> list[str]:
-    """The nodes ahead of the failed one whose effects were undone; its own are to be made again anyway."""
-    return [name for name in letter.undone if name != letter.node]
 
 
 def _rest_of(chain: Any, node: str) -> Any:
@@ -167,6 +179,31 @@ def _atoms(chain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _atoms(step, _prefix(step, prefix))
         else:
             yield f"{prefix}{step.name}", step
+
+
+def _split(chain: Any, node: str) -> tuple[set[str], set[str]]:
+    """The nodes ahead of step *node*, and those from there on, by the names that their effects have."""
+    ahead, behind = set[str](), set[str]()
+    names = ahead
+    for name, step in _atoms(chain):
+        if name == node:
+            names = behind
+        names.update(_nodes_in(step))
+    return ahead, behind
+
+
+def _nodes_in(step: Any) -> Iterator[str]:
+    """The nodes that a step consists of: those of a chain, of a graph, of the part that an operator stands around."""
+    parts = getattr(step, "steps", None)
+    if (nodes := getattr(getattr(step, "program", None), "nodes", None)) is not None:
+        parts = nodes
+    elif (given := getattr(step, "given", None)) is not None:
+        parts = [part for part in given.values() if isinstance(part, Operator)]
+    if parts is None:
+        yield step.name
+        return
+    for part in parts:
+        yield from _nodes_in(part)
 
 
 def _whole_stream_before(chain: Any, node: str) -> str | None:

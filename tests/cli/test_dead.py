@@ -255,6 +255,27 @@ def test_what_cannot_be_replayed_is_told_and_the_status_says_so(shop: Path) -> N
         assert "chain 'orders' has no node 'charge'; it has 'parse'" in done.output
 
 
+def test_what_would_be_done_a_second_time_is_refused_in_a_line_unless_forced(shop: Path) -> None:
+    failure = Failure(ValueError("no room"), "orders", "charge", "7", "7", stands=("parse",))
+    DeadLetterFile("twice.jsonl").append(DeadLetter.of(failure))
+    (letter,) = letters("twice.jsonl")
+    again = ["replay", "twice.jsonl", "shop.py:orders", "--from", "start", "--to", "out.txt"]
+    why = (
+        "what parse did could not be undone, and would be done a second time;"
+        " once that is seen to: force=True, or --force"
+    )
+    plan = dead(*again, "--dry-run")
+    assert (plan.stdout, plan.exit_code) == (f"{letter.id[:8]}: cannot be replayed: {why}\n", 1)
+    done = dead(*again)
+    assert done.stderr == (
+        f"{letter.id[:8]}: {why}\nrxchain: 0 letters replayed, 0 failed again, 1 could not be replayed\n"
+    )
+    assert (done.exit_code, letters("twice.jsonl")) == (1, [letter])
+    assert "from the start" in dead(*again, "--force", "--dry-run").stdout
+    assert dead(*again, "--force").exit_code == 0
+    assert letters("twice.jsonl") == []
+
+
 def test_one_replay_at_a_time(shop: Path) -> None:
     with locked("dead.jsonl.replay.lock"):
         said = dead("replay", "dead.jsonl", "shop.py:orders", "--to", "out.txt")

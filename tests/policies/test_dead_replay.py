@@ -276,6 +276,84 @@ def test_a_replay_that_is_undone_leaves_the_letter_where_it_was(file: DeadLetter
     assert done == ["refund a", "charge a", "refund a", "charge a", "store a"]
 
 
+class Bank:
+    """Charges, and cannot refund; what is down fails before it has done anything."""
+
+    def __init__(self) -> None:
+        self.down: set[str] = set()
+        self.done: list[str] = []
+
+    def call(self, name: str, item: str) -> str:
+        if name in self.down:
+            raise ConnectionError(f"{name} is down")
+        self.done.append(f"{name} {item}")
+        return item
+
+    def step(self, name: str) -> Any:
+        return node(name=name, undo=lambda item: self.call(f"un{name}", item))(lambda item: self.call(name, item))
+
+
+CANNOT = "could not be undone, and would be done a second time; once that is seen to: force=True, or --force"
+
+
+def test_what_stands_is_not_done_again_from_the_start_unless_forced(file: DeadLetterFile) -> None:
+    bank = Bank()
+    chain = Chain(bank.step("charge"), bank.step("ship"), name="orders")
+    bank.down = {"ship", "uncharge"}
+    assert list(chain.iterate("a", on_error=DeadLetters(file))) == []
+    bank.down = set()
+    (refused,) = run(file.replay(chain, from_="start"))
+    assert (refused.outcome, refused.why) == ("refused", f"what charge did {CANNOT}")
+    assert bank.done == ["charge a", "unship a"]
+    assert outcomes(run(file.replay(chain, from_="start", force=True))) == [("a", "settled")]
+    assert bank.done == ["charge a", "unship a", "charge a", "ship a"]
+
+
+def test_from_the_node_what_stands_ahead_of_it_is_built_on(file: DeadLetterFile) -> None:
+    bank = Bank()
+    chain = Chain(Chain(bank.step("charge"), name="paid"), ops.retry(bank.step("pack"), 1), bank.step("ship"), name="o")
+    bank.down = {"ship", "uncharge", "unpack"}
+    assert list(run(chain.collect("a", on_error=DeadLetters(file)))) == []
+    assert [letter.stands for letter in file] == [("pack", "charge")]
+    bank.down = set()
+    assert outcomes(run(file.replay(chain))) == [("a", "settled")]
+    assert bank.done == ["charge a", "pack a", "unship a", "ship a"]
+
+
+def test_what_the_failed_node_itself_may_have_done_and_could_not_undo_is_not_done_again(file: DeadLetterFile) -> None:
+    bank = Bank()
+    chain = Chain(Chain(bank.step("charge"), name="paid"), name="orders")
+    bank.down = {"charge", "uncharge"}
+    assert list(chain.iterate("a", on_error=DeadLetters(file))) == []
+    assert [(letter.node, letter.stands) for letter in file] == [("paid/charge", ("charge",))]
+    bank.down = set()
+    (refused,) = run(file.replay(chain))
+    assert (refused.outcome, refused.why) == ("refused", f"what charge did {CANNOT}")
+    assert outcomes(run(file.replay(chain, force=True))) == [("a", "settled")]
+    assert bank.done == ["charge a"]
+
+
+def test_what_the_failed_node_of_a_chain_within_has_undone_is_made_again_from_there(file: DeadLetterFile) -> None:
+    bank = Bank()
+    chain = Chain(Chain(bank.step("charge"), name="paid"), name="orders")
+    bank.down = {"charge"}
+    assert list(chain.iterate("a", on_error=DeadLetters(file))) == []
+    bank.down = set()
+    assert outcomes(run(file.replay(chain))) == [("a", "settled")]
+
+
+def test_what_a_replay_could_not_undo_stays_said(file: DeadLetterFile) -> None:
+    bank = Bank()
+    chain = Chain(*map(bank.step, ("charge", "pack", "ship")), name="orders")
+    bank.down = {"charge"}
+    assert list(chain.iterate("a", on_error=DeadLetters(file))) == []
+    bank.down = {"ship", "uncharge"}  # it gets further, and what it has done cannot all be undone
+    assert outcomes(run(file.replay(chain))) == [("a", "failed")]
+    assert [(letter.node, letter.stands) for letter in file] == [("charge", ("charge",))]
+    bank.down = set()
+    assert [done.why for done in run(file.replay(chain))] == [f"what charge did {CANNOT}"]
+
+
 def test_a_result_that_cannot_be_kept_ends_the_replay_and_settles_nothing(file: DeadLetterFile) -> None:
     service = Service()
     chain = service.chain("charge")

@@ -1,6 +1,7 @@
 """A chain of service calls against a service that fails: what became of each order is what its books say."""
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -46,15 +47,13 @@ async def through(service: Running, orders: list[Order], letters: Path, patience
         return await flow.collect(orders, on_error=DeadLetters(letters, key=lambda order: order.number))
 
 
-def replayed(service: Running, letters: Path) -> list[str]:
+def replayed(service: Running, letters: Path, force: bool = False) -> list[str]:
     """What becomes of each letter when they are run again from the start."""
 
     async def main() -> list[str]:
         async with no_leaks(), client(service) as http:
-            return [
-                done.outcome
-                for done in await DeadLetterFile(letters).replay(order_flow(http, patience=10), from_="start")
-            ]
+            flow = order_flow(http, patience=10)
+            return [done.outcome for done in await DeadLetterFile(letters).replay(flow, from_="start", force=force)]
 
     return asyncio.run(main()) if letters.exists() else []
 
@@ -167,7 +166,9 @@ def test_an_outage_stops_the_run_and_what_was_not_begun_goes_through_later(tmp_p
 
         service.come_back()
         CircuitBreaker.forget()
-        assert replayed(service, letters) == ["settled"] * 16
+        # Who could not be asked could not be asked to undo it either, so nobody knows that nothing stands.
+        assert replayed(service, letters) == ["refused" if letter.stands else "settled" for letter in dead]
+        assert replayed(service, letters, force=True) == ["settled"] * len([letter for letter in dead if letter.stands])
         settled = asyncio.run(through(service, orders[len(dead) :], letters, 10))
         assert opened(letters) == []
         assert [run.order for run in settled] == orders[16:]
@@ -216,7 +217,8 @@ def test_a_letter_says_which_effects_stand_when_they_cannot_be_undone(tmp_path: 
 
 
 def test_what_is_on_its_way_when_the_run_is_cancelled_is_undone() -> None:
-    orders = [Order(number) for number in range(10 * ORDERS)]
+    # Without an end: while the breaker is open, which on a busy machine is often, orders go by in no time.
+    orders = map(Order, itertools.count())
 
     async def cancelled(service: Running) -> None:
         async with no_leaks(), client(service) as http:
@@ -231,7 +233,6 @@ def test_what_is_on_its_way_when_the_run_is_cancelled_is_undone() -> None:
         service.settle()
         standing = service.books.standing()
         assert {frozenset(effects) for effects in standing.values()} == {frozenset(), frozenset(ALL)}
-        assert len(standing) < len(orders), "and the rest was not begun"
 
 
 def test_whoever_leaves_early_leaves_no_half_order() -> None:

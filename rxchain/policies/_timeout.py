@@ -43,23 +43,27 @@ class Timeout:
 
     def around(self, fn: Callable[[Any], Awaitable[Any]], node: str) -> Callable[[Any], Coroutine[Any, Any, Any]]:
         """An async function that does what *fn* does, in time."""
-        seconds = self.seconds
-        timeout = asyncio.timeout
+        return in_time(fn, self.seconds, f"node {node!r}")
 
-        async def in_time(item: Any) -> Any:
-            own: TimeoutError | None = None
-            try:
-                async with timeout(seconds):
-                    try:
-                        return await fn(item)
-                    except TimeoutError as error:
-                        own = error
-                        raise
-            except TimeoutError as error:
-                if error is own:
-                    error.add_note(f"raised by node {node!r} itself, within the {seconds:g} s that it has")
-                else:
-                    error.args = (f"node {node!r} has not answered within {seconds:g} s, and was cancelled",)
-                raise
 
-        return in_time
+def in_time(fn: Callable[[Any], Awaitable[Any]], seconds: float, who: str) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    """An async function that does what *fn* does, cancelled after *seconds*; *who*: for the error's message."""
+    timeout = asyncio.timeout
+
+    async def answered(item: Any) -> Any:
+        own: TimeoutError | None = None
+        try:
+            async with timeout(seconds):
+                try:
+                    return await fn(item)
+                except TimeoutError as error:
+                    own = error
+                    raise
+        except TimeoutError as error:
+            if error is own:
+                error.add_note(f"raised by {who} itself, within the {seconds:g} s that it has")
+            else:
+                error.args = (f"{who} has not answered within {seconds:g} s, and was cancelled",)
+            raise
+
+    return answered

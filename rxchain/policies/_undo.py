@@ -6,6 +6,8 @@ from typing import Any
 from rxchain.engine import Colour, a_kind_of, colour, name_of, shorten, takes
 from rxchain.errors import CompositionError
 from rxchain.policies._retry import Retry
+from rxchain.policies._settings import check_seconds
+from rxchain.policies._timeout import in_time
 
 
 class Undo:
@@ -32,11 +34,23 @@ class Undo:
         fn: a function, sync or async, of the item that entered the node, or of the item and the node's result, which is
             None if there was none yet.
         retry: how often it is tried. One that fails for good is told: the item's error says which effects stand.
+        timeout: the seconds after which a try that has not answered is cancelled and has failed; *fn* is async then.
+            Without it one that hangs holds the chain.
+
+    Raises:
+        CompositionError: *fn* can be called neither way, or *timeout* is no number of seconds above 0, or is given for
+            a function that nothing can interrupt.
     """
 
-    __slots__ = ("fn", "retry")
+    __slots__ = ("fn", "retry", "timeout")
 
-    def __init__(self, fn: Callable[..., Awaitable[object] | object], *, retry: Retry | int | None = None) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Awaitable[object] | object],
+        *,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+    ) -> None:
         if not callable(fn) or not (takes(fn, 1) or takes(fn, 2)):
             found = f"{name_of(fn)!r}, which takes neither" if callable(fn) else f"{a_kind_of(fn)}: {shorten(fn, 40)}"
             raise CompositionError(
@@ -44,14 +58,28 @@ class Undo:
                 f"    undo={name_of(fn) if callable(fn) else shorten(fn, 30)}  # incorrect\n"
                 "    undo=lambda order, receipt: ...  # correct"
             )
+        if timeout is not None:
+            check_seconds("Undo", "timeout", timeout, "Undo(refund, timeout=5.0)")
+            if colour(fn) is not Colour.ASYNC:
+                raise CompositionError(
+                    f"Undo: nothing can interrupt a plain function, so {name_of(fn)!r} takes no timeout\n"
+                    f"    Undo({name_of(fn)}, timeout={timeout:g}), with def {name_of(fn)}  # incorrect\n"
+                    f"    Undo({name_of(fn)}, timeout={timeout:g}), with async def {name_of(fn)}  # correct"
+                )
         self.fn = fn
         self.retry = Retry(retry) if isinstance(retry, int) else retry
+        self.timeout = timeout
 
     def __repr__(self) -> str:
-        return f"Undo({name_of(self.fn)}{f', retry={self.retry!r}' if self.retry is not None else ''})"
+        shown = [name_of(self.fn)]
+        shown += [f"retry={self.retry!r}"] if self.retry is not None else []
+        shown += [f"timeout={self.timeout:g}"] if self.timeout is not None else []
+        return f"Undo({', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Undo) and (self.fn, self.retry) == (other.fn, other.retry)
+        if not isinstance(other, Undo):
+            return NotImplemented
+        return (self.fn, self.retry, self.timeout) == (other.fn, other.retry, other.timeout)
 
     def __hash__(self) -> int:
         return hash(self.fn)
@@ -75,7 +103,11 @@ def compensation(given: Any, name: str, generates: bool) -> Callable[[Any, Any],
         made: Any = fn(item) if alone else fn(item, result)
         return await made if asynchronous else made
 
-    tried = compensate if undo.retry is None else undo.retry.around(compensate, f"the undo of {name}")
+    tried: Callable[[tuple[Any, Any]], Awaitable[object]] = compensate
+    if undo.timeout is not None:
+        tried = in_time(tried, undo.timeout, f"the undo of {name!r}")
+    if undo.retry is not None:
+        tried = undo.retry.around(tried, f"the undo of {name}")
 
     async def undo_it(item: Any, result: Any) -> object:
         return await tried((item, result))

@@ -547,6 +547,64 @@ def test_an_undo_sees_the_context_of_its_item() -> None:
     assert seen[1:] == ["order 2"]
 
 
+@windows
+def test_an_undo_that_hangs_has_failed_when_its_time_is_over_and_the_others_are_undone(window: int) -> None:
+    shop = Shop()
+    failures: list[Failure] = []
+    chain = Chain(
+        shop.does("a"), node(name="b", undo=Undo(stuck, timeout=5))(lambda item: item), fails_on(1), window=window
+    )
+
+    async def main() -> float:
+        assert await chain.collect([1, 2], on_error=failures.append) == [2]
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 5
+    assert [(f.undone, f.stands) for f in failures] == [(("a",), ("b",))]
+    said = "the undo of 'b' failed, so what it did stands: TimeoutError("
+    assert [note for note in noted(failures[0].error) if note.startswith(said)] == [
+        f"{said}\"the undo of 'b' has not answered within 5 s, and was cancelled\")"
+    ]
+
+
+def test_each_try_of_an_undo_has_its_time() -> None:
+    tries: list[float] = []
+
+    async def refund(item: int) -> None:
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) < 3:
+            await asyncio.sleep(3600)
+
+    charge = node(undo=Undo(refund, retry=Retry(3, wait=2), timeout=5))(fails_on(1, after=None))
+    failures: list[Failure] = []
+    run(Chain(charge).collect([1], on_error=failures.append))
+    assert tries == [0, 7, 14]
+    assert (failures[0].undone, failures[0].stands) == (("ship",), ())
+
+
+def test_of_a_cancelled_item_too_an_undo_that_hangs_holds_nobody_for_longer_than_its_time() -> None:
+    told: list[Any] = []
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await Chain(node(name="b", undo=Undo(stuck, timeout=5))(lambda item: item), stuck).run(1)
+        return loop.time()
+
+    assert run(main()) == 6
+    assert told == ["an item was abandoned, and what it did in 'b' stands: its undo failed"]
+
+
+def test_a_timeout_of_an_undo_is_seconds_and_for_what_can_be_interrupted() -> None:
+    for wrong in (0, -1, True, "5"):
+        with pytest.raises(CompositionError, match="Undo: timeout must be a number of seconds above 0"):
+            Undo(stuck, timeout=wrong)  # type: ignore[arg-type]
+    with pytest.raises(CompositionError, match="nothing can interrupt a plain function, so 'print' takes no timeout"):
+        Undo(print, timeout=5)
+
+
 def test_an_undo_may_use_a_timeout_of_its_own() -> None:
     undone: list[int] = []
 
@@ -684,7 +742,9 @@ def test_it_reads_as_it_was_declared() -> None:
 
     assert repr(Undo(refund)) == "Undo(refund)"
     assert repr(Undo(refund, retry=3)) == f"Undo(refund, retry={Retry(3)!r})"
+    assert repr(Undo(refund, timeout=5)) == "Undo(refund, timeout=5)"
     assert Undo(refund, retry=3) == Undo(refund, retry=Retry(3))
+    assert Undo(refund, timeout=5) != Undo(refund)
     assert hash(Undo(refund)) == hash(Undo(refund, retry=3))
     assert Undo(refund) != Undo(refund, retry=3)
     assert node(undo=refund)(stuck) == node(undo=refund)(stuck)

@@ -16,11 +16,11 @@ class Compared:
     """One figure, predicted and measured."""
 
     of: str
-    """A node, or ``total``."""
+    """A node, ``worked`` or ``throughput``."""
     figure: str
-    """``mean``, ``p50``, ``p95``, ``p99``."""
+    """``mean``, ``p50``, ``p95``, ``p99``; ``items/s`` of the throughput."""
     predicted: float
-    """Seconds, as measured."""
+    """Seconds, as is what was measured; of the throughput items a second."""
     measured: float
 
     @property
@@ -28,6 +28,8 @@ class Compared:
         """How far the prediction is off, as a share of what was measured: 0.1 is a tenth too long."""
         if self.predicted == self.measured:
             return 0.0
+        if math.isinf(self.measured):
+            return -1.0
         return (self.predicted - self.measured) / self.measured if self.measured else math.inf
 
 
@@ -35,13 +37,18 @@ class Compared:
 class Comparison:
     """What was predicted beside what was measured; `Measurement.compare` makes it.
 
+    An item's time is compared with the time that nodes worked on it, ``worked``, since no prediction knows of the items
+    ahead; what it waited for them stands apart. The throughput that is predicted is a bound.
+
     Printed it is a table; rich shows it as one of its own.
     """
 
     rows: tuple[Compared, ...]
+    between: float
+    """Seconds an item was between nodes, on average, which no prediction contains; as `Measured.between`."""
 
     def __getitem__(self, which: tuple[str, str]) -> Compared:
-        """One figure: ``comparison["total", "p95"]``."""
+        """One figure: ``comparison["worked", "p95"]``."""
         for row in self.rows:
             if (row.of, row.figure) == which:
                 return row
@@ -67,5 +74,6 @@ def compared(prediction: "Prediction", measured: "Measured") -> Comparison:
         if node.name == task.name
     ]
     for figure in ("mean", "p50", "p95", "p99"):
-        rows.append(Compared("total", figure, getattr(prediction, figure), getattr(measured.total, figure)))
-    return Comparison(tuple(rows))
+        rows.append(Compared("worked", figure, getattr(prediction, figure), getattr(measured.worked, figure)))
+    rows.append(Compared("throughput", "items/s", prediction.throughput, measured.throughput))
+    return Comparison(tuple(rows), measured.between)

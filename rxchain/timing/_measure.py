@@ -12,7 +12,7 @@ from rxchain.chain import Chain
 from rxchain.engine import Colour, colour
 from rxchain.node import ChainNode
 from rxchain.operators import map as map_
-from rxchain.timing._measured import Measured, NodeLog, Samples, measured
+from rxchain.timing._measured import Ends, Measured, NodeLog, measured
 from rxchain.timing._steps import Walk, as_chain
 from rxchain.types import Out_co
 
@@ -48,7 +48,7 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
 
     def __init__(self, what: Any, source: Any, on_error: "OnError | None" = None) -> None:
         self._logs: list[NodeLog] = []
-        self._total = Samples()
+        self._ends = Ends()
         self.clock: Clock = lambda: 0.0
         walk = Walk(self._clocked)
         inside = walk.chain(as_chain(what))
@@ -78,7 +78,7 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
 
     def measured(self) -> Measured:
         """What was measured so far."""
-        return measured(self._logs, self._total)
+        return measured(self._logs, self._ends)
 
     def compare(self, prediction: "Prediction") -> "Comparison":
         """What was measured so far beside what was predicted, with the error of the prediction."""
@@ -87,7 +87,8 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
     # --- the clocks
 
     def _enter(self, item: Any) -> Any:
-        entry = _Entry(self.clock())
+        entry = _Entry(self._ends.entered, self.clock())
+        self._ends.entered += 1
         entry.token = _entered.set(entry)
         return item
 
@@ -95,7 +96,8 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
         # Behind a step that gives several results, others than who came in go on with them: nobody knows since when.
         entry = _entered.get(None)
         if entry is not None:
-            self._total.add(self.clock() - entry.began)
+            now = self.clock()
+            self._ends.add(entry.number, now, now - entry.began, _covered(entry.spans))
             _reset(_entered, entry.token)
         return item
 
@@ -208,7 +210,7 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
                         except StopAsyncIteration:
                             break
                         finally:
-                            spent += self.clock() - began
+                            spent += _worked(began, self.clock())
                         yield result
                 except Exception:
                     log.failures += 1
@@ -231,7 +233,7 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
                     except StopIteration:
                         break
                     finally:
-                        spent += self.clock() - began
+                        spent += _worked(began, self.clock())
                     yield result
             except Exception:
                 log.failures += 1
@@ -261,6 +263,7 @@ class _Item:
         for began, ended in self.succeeded:
             log.attempts.add(ended - began)
         log.waited += max(0.0, now - self.began - _covered([*self.failed, *self.succeeded]))
+        _worked(self.began, now)
         if succeeded:
             log.items.add(now - self.began)
         else:
@@ -268,22 +271,31 @@ class _Item:
 
 
 class _Entry:
-    """When an item came in."""
+    """When an item came in, as which, and when nodes worked on it."""
 
-    __slots__ = ("began", "token")
+    __slots__ = ("began", "number", "spans", "token")
 
     token: "Token[_Entry]"
 
-    def __init__(self, began: float) -> None:
-        self.began = began
+    def __init__(self, number: int, began: float) -> None:
+        self.number, self.began = number, began
+        self.spans: list[tuple[float, float]] = []
 
 
 _entered: "ContextVar[_Entry]" = ContextVar("rxchain entered")
 _attempts: "ContextVar[_Item]" = ContextVar("rxchain attempts")
 
 
+def _worked(began: float, ended: float) -> float:
+    """Note that a node worked on the item at hand; how long."""
+    entry = _entered.get(None)
+    if entry is not None:
+        entry.spans.append((began, ended))
+    return ended - began
+
+
 def _covered(spans: list[tuple[float, float]]) -> float:
-    """Seconds in which an attempt ran, or several beside one another."""
+    """Seconds that are in one of these or several, which may lie beside one another."""
     covered, until = 0.0, -1e300
     for began, ended in sorted(spans):
         covered += max(0.0, ended - max(began, until))

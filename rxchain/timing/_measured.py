@@ -104,14 +104,24 @@ class Measured:
 
     nodes: tuple[NodeTimes, ...]
     """In the order of the chain."""
+    worked: Times
+    """How long nodes worked on an item, attempts and waits in them; beside one another they count once. This is what a
+    prediction is of."""
     total: Times
-    """From an item's coming in to its coming out, waits for the item ahead of it in a node included."""
+    """From an item's coming in to its coming out, waits for the items ahead of it included."""
+    throughput: float
+    """Items a second, from the first that came out to the last: as fast as the source, nodes and reader together."""
     times: Mapping[str, Time]
     """For each node how long attempts took that succeeded, as a plan wants it."""
     failed_times: Mapping[str, Time]
     """The same of attempts that failed, where there were any."""
     failures: Mapping[str, float]
     """For each node the share of attempts that failed."""
+
+    @property
+    def between(self) -> float:
+        """Seconds an item, on average, between its nodes: waiting for those ahead, or in steps that are no nodes."""
+        return max(0.0, self.total.mean - self.worked.mean)
 
     def __getitem__(self, name: str) -> NodeTimes:
         for one in self.nodes:
@@ -154,7 +164,35 @@ class NodeLog:
         )
 
 
-def measured(logs: list[NodeLog], total: Samples) -> Measured:
+class Ends:
+    """What is measured of items as they come out."""
+
+    __slots__ = ("_first", "_last", "entered", "total", "worked")
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.total, self.worked = Samples(), Samples()
+        self._first: tuple[int, float] | None = None
+        self._last = (0, 0.0)
+        """Numbers of items, and when they came out."""
+
+    def add(self, number: int, now: float, total: float, worked: float) -> None:
+        self.total.add(total)
+        self.worked.add(worked)
+        if self._first is None:
+            self._first = self._last = (number, now)
+        self._last = (max(number, self._last[0]), now)
+
+    @property
+    def throughput(self) -> float:
+        # By their numbers, so that those count which were dropped or failed on the way: nodes worked on them as well.
+        if self._first is None or self._last[0] == self._first[0]:
+            return math.nan
+        seconds = self._last[1] - self._first[1]
+        return (self._last[0] - self._first[0]) / seconds if seconds else math.inf
+
+
+def measured(logs: list[NodeLog], ends: Ends) -> Measured:
     """What *logs* say by now."""
     times: dict[str, Time] = {}
     failed: dict[str, Time] = {}
@@ -168,4 +206,5 @@ def measured(logs: list[NodeLog], total: Samples) -> Measured:
             times.setdefault(log.name, failed[log.name])
         if count:
             shares[log.name] = log.failed_attempts.count / count
-    return Measured(tuple([log.times() for log in logs]), Times.of(total), times, failed, shares)
+    nodes = tuple([log.times() for log in logs])
+    return Measured(nodes, Times.of(ends.worked), Times.of(ends.total), ends.throughput, times, failed, shares)

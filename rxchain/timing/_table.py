@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rxchain.timing._compare import Comparison
+    from rxchain.timing._compare import Compared, Comparison
     from rxchain.timing._measured import Measured
     from rxchain.timing._predict import Prediction
 
@@ -22,6 +22,11 @@ def seconds(value: float) -> str:
         if value < limit:
             return f"{value * factor:.3g} {unit}" if value * factor < 100 else f"{value * factor:.0f} {unit}"
     return f"{value} s"
+
+
+def rate(value: float) -> str:
+    """So many a second, with three figures."""
+    return "-" if math.isnan(value) else f"{value:.3g}"
 
 
 def table_of_prediction(prediction: "Prediction") -> str:
@@ -51,9 +56,10 @@ def table_of_measured(measured: "Measured") -> str:
         )
         for one in measured.nodes
     ]
-    total = measured.total
-    figures = (seconds(value) for value in (total.mean, total.p50, total.p95, total.p99))
-    return _aligned((header, *rows, ("total", str(total.count), "", *figures, "", "")))
+    for name, times in (("worked", measured.worked), ("total", measured.total)):
+        figures = (seconds(value) for value in (times.mean, times.p50, times.p95, times.p99))
+        rows.append((name, str(times.count), "", *figures, "", ""))
+    return f"{_aligned((header, *rows))}\n{rate(measured.throughput)} items a second; {_between(measured.between)}"
 
 
 COMPARED = ("", "", "predicted", "measured", "error")
@@ -62,21 +68,30 @@ COMPARED = ("", "", "predicted", "measured", "error")
 def compared_rows(comparison: "Comparison") -> list[tuple[str, ...]]:
     """Its rows, as text."""
     return [
-        (row.of, row.figure, seconds(row.predicted), seconds(row.measured), f"{round(row.error, 3) + 0.0:+.1%}")
+        (row.of, row.figure, *_figures(row), "-" if math.isnan(row.error) else f"{round(row.error, 3) + 0.0:+.1%}")
         for row in comparison.rows
     ]
 
 
+def _figures(row: "Compared") -> tuple[str, str]:
+    text = rate if row.of == "throughput" and row.figure == "items/s" else seconds
+    return text(row.predicted), text(row.measured)
+
+
+def _between(value: float) -> str:
+    return f"on average an item was {seconds(value)} between nodes"
+
+
 def table_of_comparison(comparison: "Comparison") -> str:
     """Predicted, measured, and the error."""
-    return _aligned((COMPARED, *compared_rows(comparison)), left=2)
+    return f"{_aligned((COMPARED, *compared_rows(comparison)), left=2)}\n{_between(comparison.between)}"
 
 
 def rich_table(comparison: "Comparison") -> "Table":
     """The same for rich."""
     from rich.table import Table
 
-    table = Table(box=None)
+    table = Table(box=None, caption=_between(comparison.between), caption_justify="left")
     for k, title in enumerate(COMPARED):
         table.add_column(title, justify="left" if k < 2 else "right")
     for row in compared_rows(comparison):

@@ -62,7 +62,7 @@ def _predicted(report: Report, what: Any, items: int) -> Report:
     measured = asyncio.run(Measurement(what, range(items), "skip").finish())
     comparison = measured.compare(prediction)
     for figure, limit in (("mean", 10.0), ("p95", 20.0)):
-        row = comparison["total", figure]
+        row = comparison["worked", figure]
         report.rows += [
             Row(f"predicted: {figure} of an item", row.predicted),
             Row(f"measured: {figure} of {measured.total.count} items", row.measured),

@@ -157,6 +157,59 @@ def test_the_total_is_from_coming_in_to_coming_out_with_the_waits_for_those_ahea
     assert (alone.total.mean, alone.total.p99) == (4.0, 4.0)
 
 
+def test_what_an_item_was_worked_on_is_told_apart_from_its_wait_for_those_ahead() -> None:
+    chain = Chain(sleeps("a", 1.0), sleeps("b", 3.0))
+    found = measured(chain, range(4))
+    assert (found.worked.mean, found.worked.p99, found.total.mean) == (4.0, 4.0, 7.0)
+    assert found.between == pytest.approx((0 + 2 + 4 + 6) / 4)
+    assert found.throughput == pytest.approx(1 / 3)
+    comparison = found.compare(chain.predict({"a": 1.0, "b": 3.0}))
+    assert [round(row.error, 9) for row in comparison.rows] == [0.0] * 7
+    assert comparison.between == found.between
+    assert str(comparison).splitlines()[-2:] == [
+        "throughput  items/s      0.333     0.333  +0.0%",
+        "on average an item was 3 s between nodes",
+    ]
+
+
+def test_branches_beside_one_another_are_worked_on_once() -> None:
+    graph = Graph(name="offer", output="both").add(sleeps("left", 1.0)).add(sleeps("right", 2.0))
+    graph.add("both", lambda left, right: (left, right))
+    found = measured(Chain(graph, sleeps("store", 3.0)), range(3))
+    assert (found.worked.mean, found.worked.p99) == (5.0, 5.0)
+    assert found.throughput == pytest.approx(1 / 3)
+
+
+def test_a_generator_works_while_it_makes_its_results_and_not_while_they_go_on() -> None:
+    async def parts(item: int) -> AsyncIterator[int]:
+        await asyncio.sleep(1)
+        yield item
+
+    found = measured(Chain(parts, ops.map(sleeps("no node", 2.0).logic), sleeps("last", 4.0)), [1])
+    assert (found.worked.mean, found.total.mean, found.between) == (5.0, 7.0, 2.0)
+
+
+def test_items_that_fail_or_are_dropped_take_their_share_of_the_throughput() -> None:
+    async def second(item: int) -> int:
+        await asyncio.sleep(1)
+        if item % 3 == 1:
+            raise ValueError(item)
+        return item
+
+    chain = Chain(second, node(when=lambda item: item % 3 == 0, refuse="drop")(abs))
+    found = measured(chain, range(10), "skip")
+    assert (found.total.count, found.throughput) == (4, 1.0)
+
+
+def test_one_result_has_no_throughput_and_results_at_once_have_no_bound() -> None:
+    one, many = measured(Chain(abs), [1]), measured(Chain(abs), [1, 2])
+    assert str(one).splitlines()[-1].startswith("- items a second")
+    assert many.throughput == float("inf")
+    prediction = Chain(sleeps("abs", 1.0)).predict({"abs": 1.0})
+    assert many.compare(prediction)["throughput", "items/s"].error == -1.0
+    assert "nan" not in str(one.compare(prediction))
+
+
 @settings(max_examples=25)
 @given(
     st.lists(st.sampled_from(["map", "sync", "async", "retried", "filtered", "nested", "graph", "many"]), max_size=5),
@@ -198,7 +251,11 @@ def test_what_comes_out_is_the_same_as_without_measuring(kinds: list[str], items
             run_: Measurement[Any] = Measurement(make(), items, told(1))
             assert [result async for result in run_] == plain
         assert [failure[1:] for failure in failures[1]] == [failure[1:] for failure in failures[0]]
-        assert run_.measured().total.count <= len(items) * 32
+        found = run_.measured()
+        assert found.worked.count == found.total.count <= len(items) * 32
+        assert found.worked.mean <= found.total.mean or not found.total.count
+        if window == 1:
+            assert found.worked == found.total
 
     run(main())
 
@@ -264,22 +321,23 @@ def test_what_is_measured_becomes_a_plan_that_predicts_it() -> None:
     for what in (Chain(fetch, left, right, window=1), Graph().add(fetch).add(left).add(right)):
         found = measured(what, range(1500), "skip")
         comparison = found.compare(TimePlan.of(what, found).predict())
-        assert abs(comparison["total", "mean"].error) < 0.03
-        assert abs(comparison["total", "p95"].error) < 0.05
-        assert [row.of for row in comparison.rows][-4:] == ["total"] * 4
+        assert abs(comparison["worked", "mean"].error) < 0.03
+        assert abs(comparison["worked", "p95"].error) < 0.05
+        assert comparison["throughput", "items/s"].error > -0.03, "it is a bound"
+        assert [row.of for row in comparison.rows][-5:] == ["worked"] * 4 + ["throughput"]
         with pytest.raises(KeyError):
-            comparison["total", "p42"]
+            comparison["worked", "p42"]
 
 
 def test_tables() -> None:
     chain = Chain(sleeps("fetch", 1.0), sleeps("price", 0.02), window=1)
     found = measured(chain, [1])
     prediction = chain.predict({"fetch": 2, "price": Uniform(0.01, 0.03)}, runs=1)
-    assert str(found).splitlines()[1] == "fetch      1       0     1 s     1 s     1 s     1 s         1     0 s"
+    assert str(found).splitlines()[1] == "fetch       1       0     1 s     1 s     1 s     1 s         1     0 s"
     comparison = found.compare(prediction)
     assert str(comparison).splitlines()[:2] == [
-        "             predicted  measured    error",
-        "fetch  mean        2 s       1 s  +100.0%",
+        "                     predicted  measured    error",
+        "fetch       mean           2 s       1 s  +100.0%",
     ]
     assert str(prediction).startswith("       ")
     assert comparison.__rich__().row_count == len(comparison.rows)

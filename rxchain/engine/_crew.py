@@ -22,7 +22,7 @@ from typing import Any, cast
 from rxchain.engine._arrival import Arrived, leave
 from rxchain.engine._effects import abandoned
 from rxchain.engine._failure import Fallen
-from rxchain.engine._gate import OUTSIDE, AnyGate, Gate, Line, OneByOne, Several, opened_gates
+from rxchain.engine._gate import ANY_NUMBER, OUTSIDE, AnyGate, Gate, Line, OneByOne, Several, opened_gates
 from rxchain.engine._inlet import Inlet
 from rxchain.engine._support import aclose, close
 
@@ -38,6 +38,8 @@ class Layout:
     """The gates, in the order of the chain; the last is that of the results."""
     several: bool
     """Whether an item may give more than one result."""
+    straight: bool
+    """Whether nothing is done with an item before it comes to the first gate."""
     keys: tuple[str, ...]
     """For each gate the name of the variable that holds an item's key there, or nothing."""
     gate_at: Callable[[int], int | None]
@@ -163,7 +165,7 @@ class Worker:
         """Wait until all that is ahead has come out: what became of an item is told in order, whatever it was."""
         crew = self.crew
         gate = self.gate
-        if isinstance(gate, Several) and gate.lines_up and not gate.last and gate.holds_back(self):
+        if isinstance(gate, (Line, Several)) and gate.lines_up and not gate.last and gate.holds_back(self):
             await self.turn()
         at = self.at if self.gate is None else self.gate.at
         for gate in crew.gates[max(at, -1) + 1 :]:
@@ -208,26 +210,40 @@ class Worker:
 
     def has_no_item(self) -> bool:
         """Be done with an item, and go on to another; True if `another` has to be awaited for it."""
-        crew, exit_ = self.crew, self.crew.exit
+        crew = self.crew
+        exit_, line = crew.exit, crew.line
         if (
             # What is done below, where nothing is out of the ordinary: one item's place is the next one's.
             exit_ is not None
-            and self.gate is exit_
+            and (self.gate is exit_ or (self.gate is None and self.at == exit_.at - 1))
             and not self.first
-            and (crew.door is None or crew.door.admits(crew.taking))
+            and (
+                (crew.door is None or crew.door.admits(crew.taking))
+                if line is None
+                else line.inside + crew.taking < line.most and not line.waiting
+            )
             and not (self.delivered and crew.count >= crew.window)
             and copy_context() == crew.context
         ):
-            if exit_.waiting:
-                exit_.waiting.popleft().wake()
-            else:
-                exit_.taken = False
+            if self.gate is exit_:
+                if exit_.waiting:
+                    exit_.waiting.popleft().wake()
+                else:
+                    exit_.taken = False
             if self.delivered:
                 self.delivered = False
                 crew.count += 1
-            self.gate = None
-            self.at = OUTSIDE
-            crew.taking += 1
+            if line is None:
+                self.gate = None
+                self.at = OUTSIDE
+                crew.taking += 1
+                return False
+            self.gate = line  # as it would by `keeps_waiting` and `entered`
+            self.number = crew.came
+            crew.came += 1
+            line.inside += 1
+            if line.inside < line.most and crew.count < crew.window:
+                crew.more()
             return False
         if self.tokens:
             leave(self.tokens)
@@ -294,8 +310,11 @@ class Crew:
         """Where the last gate lets several in, what became of them is told one by one all the same."""
         self.lines = [gate for gate in self.gates if isinstance(gate, Line)]
         self.last = len(self.gates) - 1
-        self.door = None if isinstance(self.gates[0], Line) else self.gates[0]
+        first = self.gates[0]
+        self.door = None if isinstance(first, Line) and first.most == ANY_NUMBER else first
         """The first gate, where it may be closed."""
+        self.line = first if isinstance(first, Line) and layout.straight else None
+        """The first gate, where nothing stands before it."""
         self.fed = isinstance(source, AsyncIterable)
         self.exit = self.gates[-1] if isinstance(self.gates[-1], OneByOne) and not self.fed else None
         """The last gate, as long as whoever has come to it may take another item from the source itself."""
@@ -416,11 +435,8 @@ class Crew:
         for line in self.lines:
             if line.at < at:
                 line.skip(0)
-        if isinstance(self.gates[at], Line):
-            first.at = at - 1
-        else:
-            first.at = at
-            self.gates[at].keeps_waiting(first)
+        first.at = at
+        self.gates[at].keeps_waiting(first)
         self.more()
 
     def take_no_more(self) -> None:

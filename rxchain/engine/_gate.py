@@ -1,6 +1,7 @@
 """Gates: who may be inside a node. Items arrive in order, and what a node declares says how many go in and come out."""
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -55,6 +56,7 @@ class Gate:
 
 ONE = Gate()
 
+ANY_NUMBER = sys.maxsize
 OUTSIDE = -2
 """Where an item is that has been taken from the source and has not come to the first gate yet."""
 
@@ -235,7 +237,10 @@ class _HoldsBack:
 
 
 class Several(_HoldsBack):
-    """So many at a time; they come out in the order in which they went in, or as they are done."""
+    """So many at a time; they come out in the order in which they went in, or as they are done.
+
+    For items that have overtaken each other, or may do so here; the others stand in a `Line`.
+    """
 
     __slots__ = ("_entering", "_entrance", "_inside", "_line", "_most", "_waiting", "at", "last")
 
@@ -323,41 +328,80 @@ class Several(_HoldsBack):
 
 
 class Line(_HoldsBack):
-    """So many at a time as may be in flight at all: nobody waits to go in, and they come out in their order."""
+    """So many at a time, or as many as may be in flight at all; they come out in the order of their numbers.
 
-    __slots__ = ("_early", "_entrance", "_leads_to_a_line", "at", "last", "next")
+    For items that come in order. While they also come out in order, programs and workers do what is done here
+    themselves, as five calls an item cost more than all the rest: see `turn`.
+    """
 
-    def __init__(self, at: int, last: bool, entrance: Entrance) -> None:
+    __slots__ = ("_early", "_entering", "_entrance", "_leads_on", "at", "inside", "last", "most", "next", "waiting")
+
+    def __init__(self, most: int, at: int, last: bool, entrance: Entrance) -> None:
         super().__init__(True)
         self.at, self.last, self._entrance = at, last, entrance
+        self.most = most
+        self.inside = 0
         self.next = 0
         """The number of the item that comes out next."""
         self._early: dict[int, Visitor | None] = {}
         """Those that have to wait for it; None for one that is gone."""
-        self._leads_to_a_line = False
+        self.waiting: deque[Visitor] = deque()
+        self._entering = 0
+        """Those of them that have been woken and have not gone on yet: whoever comes now goes on behind them."""
+        self._leads_on = False
 
     def leads_to(self, following: "AnyGate") -> None:
-        """Be told which gate is the next: a line keeps nobody waiting who comes in order, and need not be asked."""
-        self._leads_to_a_line = isinstance(following, Line)
+        """Be told which gate is the next: whoever comes to it in order need not ask there.
+
+        That is a line for as many as there may be, or the last gate, if it is free when programs look.
+        """
+        self._leads_on = following.last or (isinstance(following, Line) and following.most == ANY_NUMBER)
         self._follow()
 
     def admits(self, coming: int) -> bool:
-        return True
+        return self.inside + len(self.waiting) + coming < self.most
 
     def keeps_waiting(self, visitor: Visitor) -> bool:
-        if visitor.gate is not None:
-            visitor.at = visitor.gate.at
-            visitor.gate.leave(visitor)
-            visitor.gate = None
+        before = visitor.gate
+        if before is self:
+            return False
+        waits = False
+        if self.inside < self.most and not (self.waiting or self._entering):
+            self.inside += 1
+        else:
+            waits = True
+            visitor.wait()
+            self.waiting.append(visitor)
+            self.turn = -1
+        visitor.gate = self
+        if before is not None:
+            before.leave(visitor)
+            if before.at == 0:
+                self._entrance.left()
         elif visitor.at == OUTSIDE:
-            self._entrance.entered(visitor, True)
-            visitor.at = -1
-        if visitor.at == 0:
+            self._entrance.entered(visitor, self.inside < self.most)
+        elif visitor.at == 0:
             self._entrance.left()
-        return False
+        return waits
+
+    def _admit(self) -> None:
+        while self.waiting and self.inside < self.most:
+            visitor = self.waiting.popleft()
+            self.inside += 1
+            self._entering += 1
+            visitor.moved = self._entered
+            visitor.wake()
+
+    def _entered(self) -> None:
+        self._entering -= 1
+        if not self._entering:
+            self._admit()
 
     def holds_back(self, visitor: Visitor) -> bool:
-        visitor.at = self.at
+        visitor.gate, visitor.at = None, self.at
+        self.inside -= 1
+        if self.waiting:
+            self._admit()
         if visitor.number == self.next and not self._leaving:
             self.next += 1
             self._follow()
@@ -365,6 +409,8 @@ class Line(_HoldsBack):
         visitor.wait()
         self._early[visitor.number] = visitor
         self.turn = -1
+        if self.at == 0 and self.most != ANY_NUMBER:
+            self._entrance.left()
         return True
 
     def skip(self, number: int) -> None:
@@ -379,10 +425,14 @@ class Line(_HoldsBack):
             self.next += 1
             if visitor is not None:
                 self._lets_go(visitor)
-        self.turn = self.next if self._leads_to_a_line and not (early or self._leaving) else -1
+        self.turn = self.next if self._leads_on and not (early or self._leaving or self.waiting) else -1
 
     def leave(self, visitor: Visitor) -> None:
-        raise AssertionError("nobody is held inside")
+        """Come out, whatever the order: those behind need not wait."""
+        self.inside -= 1
+        if self.waiting:
+            self._admit()
+        self.skip(visitor.number)
 
 
 class ByKey(Several):
@@ -456,8 +506,9 @@ def opened_gates(gates: Sequence[Gate], window: int, entrance: Entrance) -> list
             made.append(ByKey(gate, at, last, entrance))
         elif gate.concurrency == 1 and not gate.elsewhere:
             made.append(OneByOne(at, last, entrance))
-        elif in_order and not last and (gate.elsewhere or gate.concurrency >= window):
-            made.append(Line(at, last, entrance))
+        elif in_order and not last:
+            most = ANY_NUMBER if gate.elsewhere or gate.concurrency >= window else gate.concurrency
+            made.append(Line(most, at, last, entrance))
         else:
             most = window if gate.elsewhere else gate.concurrency
             made.append(Several(replace(gate, concurrency=most), at, last, entrance))

@@ -107,6 +107,7 @@ class Program:
         layout = Layout(
             gates=tuple(declared),
             several=max(self._gates) < self.count,
+            straight=min(self._gates) == 0,
             keys=self._keys,
             gate_at=self._gate_at,
             whereabouts=lambda frame: self._whereabouts(frame, label),

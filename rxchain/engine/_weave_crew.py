@@ -56,7 +56,8 @@ class CrewWeaver(Weaver):
         at = self.gates[k]
         waits = f"gate{at}.keeps_waiting(worker)"
         if self.declared[at].by is None:
-            return mark(ast.parse(f"if many and {waits}: await worker.turn()").body, NOWHERE, value)
+            comes = "many" if k else f"many and worker.gate is not gate{at}"
+            return mark(ast.parse(f"if {comes} and {waits}: await worker.turn()").body, NOWHERE, value)
         by = self.names.capture(("by", k), f"by{k}", _by(k))
         enters = f"if many:\n worker.key = key{k}\n if {waits}: await worker.turn()"
         return mark(ast.parse(f"key{k} = {by}({value})\n{enters}").body, k, value)
@@ -67,15 +68,32 @@ class CrewWeaver(Weaver):
         at = self.gates[k]
         if not self._at_once(k):
             passes = f"if many and gate{at}.holds_back(worker): await worker.turn()"
+        elif not self._looks_ahead(k):
+            passes = f"if many and gate{at}.goes_on(worker, gate{at + 1}): await worker.turn()"
         else:
+            free = f" and not gate{at + 1}.taken" if self._leads_out(k) else ""
             passes = (
                 "if many:\n"
-                f" if worker.number == gate{at}.turn:\n"
+                f" if worker.number == gate{at}.turn{free}:\n"
                 f"  gate{at}.turn = gate{at}.next = worker.number + 1\n"
+                f"  gate{at}.inside -= 1\n"
+                "  worker.gate = None\n"
                 f"  worker.at = {at}\n"
                 f" elif gate{at}.goes_on(worker, gate{at + 1}): await worker.turn()"
             )
         return mark(ast.parse(passes).body, NOWHERE, self.origin)
+
+    def _looks_ahead(self, k: int) -> bool:
+        """Whether an item that comes out of the gate of step k in its turn need not ask at the next one.
+
+        The last one is there for what suspends behind it: where nothing does, nobody can be inside but one that failed.
+        """
+        at_the_end = k + 1 == len(self.operators) and self.mode.sink in ("emit", "results")
+        return at_the_end or not self._leads_out(k)
+
+    def _leads_out(self, k: int) -> bool:
+        """Whether the gate behind that of step k is the last."""
+        return self.gates[k] + 2 == len(self.gates)
 
     def _at_once(self, k: int) -> bool:
         """Whether behind the gate of step k the next one is there at once: then one call passes both."""
@@ -120,9 +138,9 @@ class CrewWeaver(Weaver):
         loop = self.one_item()
         self.breathes, self.breath = True, "clock = breathe_at = None"  # it may be made before its event loop runs
         top = "if unwatched: crew.watch()"
-        # It breathes without an item in hand: another worker may take one meanwhile, and none need breathe beside it.
-        bottom = "if many and worker.has_no_item() and not await worker.another(): break\n"
-        bottom += "if clock() >= breathe_at:\n breathe_at += 1\n breathe_at = await breathe(clock)"
+        # It breathes before it takes an item: that is counted from then on, and none need breathe beside it.
+        bottom = "if clock() >= breathe_at:\n breathe_at += 1\n breathe_at = await breathe(clock)\n"
+        bottom += "if many and worker.has_no_item() and not await worker.another(): break"
         loop = [*mark(ast.parse(top).body, NOWHERE, ""), *loop, *mark(ast.parse(bottom).body, NOWHERE, "")]
         items = "worker.items()"
         if starts and self.stop_handler:

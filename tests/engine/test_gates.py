@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rxchain import Chain, CompositionError
 from rxchain import operators as ops
-from rxchain.engine._gate import OUTSIDE, AnyGate, ByKey, Gate, Line, OneByOne, Several, opened_gates
+from rxchain.engine._gate import ANY_NUMBER, OUTSIDE, AnyGate, ByKey, Gate, Line, OneByOne, Several, opened_gates
 
 
 class Item:
@@ -91,7 +91,8 @@ def test_which_gate_is_made_of_what_is_declared() -> None:
     many, free = Gate(8), Gate(8, ordered=False)
     kinds = [type(gate) for gate in Street(Gate(), many, free, Gate(2, by=len), many, window=8).gates]
     assert kinds == [OneByOne, Line, Several, ByKey, Several, OneByOne]
-    assert [type(gate) for gate in Street(many, window=9).gates] == [Several, OneByOne]
+    assert [gate.most for gate in Street(many, many, window=8).gates if isinstance(gate, Line)] == [ANY_NUMBER] * 2
+    assert [gate.most for gate in Street(many, many, window=9).gates if isinstance(gate, Line)] == [8, 8]
 
 
 def test_one_by_one_hands_over_to_whoever_waits_longest() -> None:
@@ -319,14 +320,17 @@ def test_what_there_would_be_anyway_is_not_declared() -> None:
 
 
 def test_lines_in_a_row_say_whose_turn_it_is_where_there_is_nothing_else_to_do() -> None:
-    street = Street(Gate(100), Gate(100), window=50)
-    line, other = street.gates[:2]
+    street = Street(Gate(100), Gate(100), Gate(8), Gate(8), window=50)
+    line, other, bounded, at_the_end = street.gates[:4]
     assert isinstance(line, Line)
     assert isinstance(other, Line)
+    assert isinstance(bounded, Line)
+    assert isinstance(at_the_end, Line)
     a, b, c = street.items("abc")
     for item in (a, b, c):
         item.enters(0)
-    assert (line.turn, other.turn) == (0, -1), "behind the other stands no line"
+    assert (line.turn, at_the_end.turn) == (0, 0)
+    assert (other.turn, bounded.turn) == (-1, -1), "behind both somebody may have to wait"
     assert not b.comes_out()
     assert line.turn == -1, "b has to be let go of"
     assert a.comes_out()

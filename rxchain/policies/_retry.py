@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from rxchain.engine import Colour, colour, name_of, shorten
-from rxchain.errors import RxChainError
+from rxchain.errors import CircuitOpen, RxChainError
 from rxchain.policies import _log
 from rxchain.policies._budget import RetryBudget
 from rxchain.policies._history import KEPT, Attempt, note_attempts, remember
@@ -71,7 +71,7 @@ class Retry:
         attempts: how many, the first included; None for as many as *total* has time for. Or tenacity's ``stop_*``.
         wait: seconds between two attempts, or what gives them: `exponential`, `linear`, `fixed`, tenacity's ``wait_*``.
             If not given, up to 0.1 seconds, then up to 0.2, 0.4, and so on to 5, each a random part of that. 0 is not
-            to wait: the next attempt follows at once.
+            to wait: the next attempt follows at once. After `CircuitOpen` it is at least the time that this says.
         total: seconds, from the beginning of the first attempt, after which no other begins. An attempt that would
             begin later is not waited for: the error arrives at once. What has begun is not interrupted; for that there
             are timeouts.
@@ -240,6 +240,8 @@ class Retry:
             seconds = _seconds(wait(state), "wait")
         if self.hint is not None and (hinted := self.hint(error)) is not None:
             seconds = max(seconds, _seconds(hinted, "hint"))
+        if isinstance(error, CircuitOpen):  # until then it would be refused again
+            seconds = max(seconds, error.retry_after)
         if callable(most):
             assert state is not None
             state.upcoming_sleep = seconds
@@ -333,6 +335,8 @@ def _again_at_once(retry: Retry, fn: Callable[[Any], Any], node: str) -> Callabl
         try:
             while True:
                 wait = verdict(attempt, 0.0, error, first, None, False)
+                if wait and not isinstance(wait, str):  # a breaker, further in
+                    wait = f"another one is refused for {wait:.3g} s, and a plain function does not wait"
                 if isinstance(wait, str):
                     _give_up(failed, attempt, most, wait)
                     raise error

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rxchain import Chain, CompositionError, Failure, Retry, node
+from rxchain import Chain, CircuitBreaker, CompositionError, Failure, Retry, node
 from rxchain import operators as ops
 from rxchain.policies import attempts_of
 from rxchain.testing import run
@@ -91,6 +91,36 @@ def test_waits_are_the_policys_and_items_behind_wait_too() -> None:
 
     assert run(Chain(ops.retry(ask, Retry(3, wait=2))).collect([1, 2])) == [1, 2]
     assert times == [0, 2, 4, 4]
+
+
+@pytest.fixture
+def breaker() -> Iterator[CircuitBreaker]:
+    yield CircuitBreaker("bank", failures=1, open_for=30)
+    CircuitBreaker.forget()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_around_a_breaker_it_waits_until_that_lets_calls_through(nested: bool, breaker: CircuitBreaker) -> None:
+    tried: list[float] = []
+
+    @node(breaker=breaker)
+    async def pay(item: int) -> str:
+        now = asyncio.get_running_loop().time()
+        tried.append(now)
+        if now < 40:
+            raise ConnectionError("refused")
+        return f"{item} paid"
+
+    inner: Chain[int, str] = Chain(pay)
+
+    @node(retry=Retry(5, wait=1))
+    async def order(item: int) -> str:
+        paid: str = await inner.run(item)
+        return paid
+
+    chain: Chain[int, str] = Chain(order) if nested else Chain(ops.retry(inner, Retry(5, wait=1)))
+    assert run(chain.collect([1, 2])) == ["1 paid", "2 paid"]
+    assert tried == [0, 30, 60, 60]
 
 
 def test_a_policy_that_looks_at_results_sees_the_list_of_them() -> None:

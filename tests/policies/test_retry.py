@@ -18,8 +18,8 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxchain import StopStream
-from rxchain.errors import CompositionError
+from rxchain import Chain, StopStream, node
+from rxchain.errors import CircuitOpen, CompositionError
 from rxchain.policies import (
     ResultRefused,
     Retry,
@@ -808,6 +808,45 @@ def test_a_service_that_asks_for_time_gets_it() -> None:
 
     assert run(Retry(3, hint=retry_after, total=60).around(get, "get")("a.html")) == "a.html"
     assert asked == [0, 30]
+
+
+@pytest.mark.parametrize("wait", [0, 1, 50])
+def test_what_a_breaker_refused_is_tried_again_when_it_lets_calls_through(wait: float) -> None:
+    tried: list[float] = []
+
+    async def pay(order: str) -> str:
+        tried.append(asyncio.get_running_loop().time())
+        raise CircuitOpen("bank", 30)
+
+    with pytest.raises(CircuitOpen):
+        run(Retry(3, wait=wait).around(pay, "pay")("tea"))
+    assert tried == [0, max(wait, 30), 2 * max(wait, 30)]
+
+
+def test_what_a_breaker_asks_for_is_not_waited_for_past_the_total() -> None:
+    async def main() -> float:
+        async def pay(order: str) -> str:
+            raise CircuitOpen("bank", 30)
+
+        with pytest.raises(CircuitOpen) as caught:
+            await Retry(3, wait=0, total=20).around(pay, "pay")("tea")
+        assert "another one, 30 s later, would be past the total of 20 s" in caught.value.__notes__[0]
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 0
+
+
+def test_a_plain_function_that_a_breaker_refused_is_not_tried_again_as_it_cannot_wait() -> None:
+    tried: list[str] = []
+
+    def pay(order: str) -> str:
+        tried.append(order)
+        raise CircuitOpen("bank", 30)
+
+    with pytest.raises(CircuitOpen) as caught:
+        Chain(node(retry=Retry(3, wait=0))(pay)).run_sync("tea")
+    assert tried == ["tea"]
+    assert "another one is refused for 30 s, and a plain function does not wait" in caught.value.__notes__[0]
 
 
 # --- tenacity's own objects: the same calls, the same waits, as with tenacity itself

@@ -58,10 +58,6 @@ def replayed(service: Running, letters: Path, force: bool = False) -> list[str]:
     return asyncio.run(main()) if letters.exists() else []
 
 
-def next_try(error: Exception) -> float | None:
-    return error.retry_after if isinstance(error, CircuitOpen) else None
-
-
 def opened(letters: Path) -> list[DeadLetter]:
     return list(DeadLetterFile(letters)) if letters.exists() else []
 
@@ -177,7 +173,7 @@ def test_an_outage_stops_the_run_and_what_was_not_begun_goes_through_later(tmp_p
 
 def test_an_outage_is_waited_out_where_a_retry_stands_around_the_breaker(tmp_path: Path) -> None:
     orders = [Order(number) for number in range(ORDERS)]
-    patient = Retry(None, total=10, wait=0.01, on=lambda e: isinstance(e, CircuitOpen) or passing(e), hint=next_try)
+    patient = Retry(None, total=10, wait=0.01, on=lambda e: isinstance(e, CircuitOpen) or passing(e))
 
     async def outlasting(service: Running) -> list[Run]:
         async with no_leaks(), client(service) as http:

@@ -193,7 +193,7 @@ class Worker:
         try:
             await self.last_turn()
         except asyncio.CancelledError:
-            if crew.error is not None:
+            if crew.tells_of_others():
                 crew.too_late.append(error)
             else:
                 abandoned(error)
@@ -340,6 +340,7 @@ class Crew:
         self.tasks: dict[asyncio.Task[None], None] = {}  # in their order: so they are cancelled
         self.results: deque[Any] = deque()
         self.closed = False
+        self._closed_by: BaseException | None = None
         self._done: Callable[[], None] | None = source.follow() if isinstance(source, Inlet) else None
         """Tells a source that cannot wait that an item is done with."""
         self._opened = False
@@ -522,8 +523,12 @@ class Crew:
         self.take_no_more()
         if self.closed:
             # One that failed just before, as nobody wanted more, is abandoned like those that wait for their turn to.
-            if not cancelled and (task.cancelling() or self.error is not None):
+            if cancelled:
+                return
+            if task.cancelling() or self.tells_of_others():
                 self.too_late.append(error)
+            else:
+                abandoned(error)
         elif cancelled and not task.cancelling():
             self._begin(self._gave_up(worker, error), "failure")
         else:
@@ -539,6 +544,13 @@ class Crew:
             self.error = error
         self.ended = True
         self.wake()
+
+    def tells_of_others(self) -> bool:
+        """Whether the stream ends with an error that whoever takes the results is told: others are noted on it.
+
+        Who leaves before that is told of none: one that has ended the stream is abandoned as those behind it are.
+        """
+        return self.error is not None and not isinstance(self._closed_by, GeneratorExit)
 
     def _dismiss(self) -> None:
         """There is nothing more to take: who waits for an item goes home."""
@@ -706,7 +718,7 @@ class Crew:
             return
         self.closed = True
         self.take_no_more()
-        error = sys.exc_info()[1]
+        error = self._closed_by = sys.exc_info()[1]
         for call in (self._watch, self._call):
             if call is not None:
                 call.cancel()
@@ -731,8 +743,9 @@ class Crew:
             pair = held.item if type(held) is Arrived else held
             if type(pair) is tuple and pair and type(pair[-1]) is Fallen:
                 abandoned(pair[-1])
-        if self._source_error is not None and self._source_error is not self.error:
-            abandoned(self._source_error)
+        for error in (self._source_error, self.error):
+            if error is not None and error is not self._closed_by:
+                abandoned(error)
 
     async def _leave_results(self) -> None:
         """See to results that were handed over and not taken; whatever happens meanwhile."""

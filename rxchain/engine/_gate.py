@@ -236,45 +236,40 @@ class _HoldsBack:
         raise NotImplementedError
 
 
-class Several(_HoldsBack):
-    """So many at a time; they come out in the order in which they went in, or as they are done.
+class _SoMany(_HoldsBack):
+    """So many at a time; whoever comes when it is full goes in when there is room, in the order of coming."""
 
-    For items that have overtaken each other, or may do so here; the others stand in a `Line`.
-    """
+    __slots__ = ("_entering", "_entrance", "at", "inside", "last", "most", "waiting")
 
-    __slots__ = ("_entering", "_entrance", "_inside", "_line", "_most", "_waiting", "at", "last")
-
-    def __init__(self, gate: Gate, at: int, last: bool, entrance: Entrance) -> None:
-        super().__init__(gate.ordered)
+    def __init__(self, most: int, lines_up: bool, at: int, last: bool, entrance: Entrance) -> None:
+        super().__init__(lines_up)
         self.at, self.last, self._entrance = at, last, entrance
-        self._most = gate.concurrency
-        self._inside = 0
-        self._waiting: deque[Visitor] = deque()
+        self.most = most
+        self.inside = 0
+        self.waiting: deque[Visitor] = deque()
         self._entering = 0
         """Those of them that have been woken and have not gone on yet: whoever comes now goes on behind them."""
-        self._line: deque[Visitor] = deque()
 
     def admits(self, coming: int) -> bool:
-        return self._inside + len(self._waiting) + coming < self._most
+        return self.inside + len(self.waiting) + coming < self.most
 
     def keeps_waiting(self, visitor: Visitor) -> bool:
         before = visitor.gate
         if before is self:
             return False
         waits = False
-        if self._inside < self._most and not (self._waiting or self._entering):
-            self._inside += 1
+        if self.inside < self.most and not (self.waiting or self._entering):
+            self.inside += 1
         else:
             waits = True
             visitor.wait()
-            self._waiting.append(visitor)
+            self.waiting.append(visitor)
         visitor.gate = self
-        if self.lines_up:
-            visitor.done = False
-            self._line.append(visitor)
+        if waits or self.lines_up:
+            self._stands_in_line(visitor, waits)
         if before is None:
             if visitor.at == OUTSIDE:
-                self._entrance.entered(visitor, self._inside < self._most)
+                self._entrance.entered(visitor, self.inside < self.most)
             elif visitor.at == 0 and (waits or not self.last or visitor.first):
                 self._entrance.left()
         else:
@@ -283,10 +278,14 @@ class Several(_HoldsBack):
                 self._entrance.left()
         return waits
 
+    def _stands_in_line(self, visitor: Visitor, waits: bool) -> None:
+        """Be told of one that has come, in front or inside."""
+        raise NotImplementedError
+
     def _admit(self) -> None:
-        while self._waiting and self._inside < self._most:
-            visitor = self._waiting.popleft()
-            self._inside += 1
+        while self.waiting and self.inside < self.most:
+            visitor = self.waiting.popleft()
+            self.inside += 1
             self._entering += 1
             visitor.moved = self._entered
             visitor.wake()
@@ -296,10 +295,28 @@ class Several(_HoldsBack):
         if not self._entering:
             self._admit()
 
+
+class Several(_SoMany):
+    """So many at a time; they come out in the order in which they went in, or as they are done.
+
+    For items that have overtaken each other, or may do so here; the others stand in a `Line`.
+    """
+
+    __slots__ = ("_line",)
+
+    def __init__(self, gate: Gate, at: int, last: bool, entrance: Entrance) -> None:
+        super().__init__(gate.concurrency, gate.ordered, at, last, entrance)
+        self._line: deque[Visitor] = deque()
+
+    def _stands_in_line(self, visitor: Visitor, waits: bool) -> None:
+        if self.lines_up:
+            visitor.done = False
+            self._line.append(visitor)
+
     def holds_back(self, visitor: Visitor) -> bool:
         visitor.gate, visitor.at = None, self.at
-        self._inside -= 1
-        if self._waiting:
+        self.inside -= 1
+        if self.waiting:
             self._admit()
         line = self._line
         if waits := line[0] is not visitor or self._leaving > 0:
@@ -319,35 +336,29 @@ class Several(_HoldsBack):
 
     def leave(self, visitor: Visitor) -> None:
         """Come out, whatever the order: those behind need not wait."""
-        self._inside -= 1
-        if self._waiting:
+        self.inside -= 1
+        if self.waiting:
             self._admit()
         if self.lines_up:
             self._line.remove(visitor)
             self._follow()
 
 
-class Line(_HoldsBack):
+class Line(_SoMany):
     """So many at a time, or as many as may be in flight at all; they come out in the order of their numbers.
 
     For items that come in order. While they also come out in order, programs and workers do what is done here
     themselves, as five calls an item cost more than all the rest: see `turn`.
     """
 
-    __slots__ = ("_early", "_entering", "_entrance", "_leads_on", "at", "inside", "last", "most", "next", "waiting")
+    __slots__ = ("_early", "_leads_on", "next")
 
     def __init__(self, most: int, at: int, last: bool, entrance: Entrance) -> None:
-        super().__init__(True)
-        self.at, self.last, self._entrance = at, last, entrance
-        self.most = most
-        self.inside = 0
+        super().__init__(most, True, at, last, entrance)
         self.next = 0
         """The number of the item that comes out next."""
         self._early: dict[int, Visitor | None] = {}
         """Those that have to wait for it; None for one that is gone."""
-        self.waiting: deque[Visitor] = deque()
-        self._entering = 0
-        """Those of them that have been woken and have not gone on yet: whoever comes now goes on behind them."""
         self._leads_on = False
 
     def leads_to(self, following: "AnyGate") -> None:
@@ -358,44 +369,9 @@ class Line(_HoldsBack):
         self._leads_on = following.last or (isinstance(following, Line) and following.most == ANY_NUMBER)
         self._follow()
 
-    def admits(self, coming: int) -> bool:
-        return self.inside + len(self.waiting) + coming < self.most
-
-    def keeps_waiting(self, visitor: Visitor) -> bool:
-        before = visitor.gate
-        if before is self:
-            return False
-        waits = False
-        if self.inside < self.most and not (self.waiting or self._entering):
-            self.inside += 1
-        else:
-            waits = True
-            visitor.wait()
-            self.waiting.append(visitor)
+    def _stands_in_line(self, visitor: Visitor, waits: bool) -> None:
+        if waits:
             self.turn = -1
-        visitor.gate = self
-        if before is not None:
-            before.leave(visitor)
-            if before.at == 0:
-                self._entrance.left()
-        elif visitor.at == OUTSIDE:
-            self._entrance.entered(visitor, self.inside < self.most)
-        elif visitor.at == 0:
-            self._entrance.left()
-        return waits
-
-    def _admit(self) -> None:
-        while self.waiting and self.inside < self.most:
-            visitor = self.waiting.popleft()
-            self.inside += 1
-            self._entering += 1
-            visitor.moved = self._entered
-            visitor.wake()
-
-    def _entered(self) -> None:
-        self._entering -= 1
-        if not self._entering:
-            self._admit()
 
     def holds_back(self, visitor: Visitor) -> bool:
         visitor.gate, visitor.at = None, self.at
@@ -464,7 +440,7 @@ class ByKey(Several):
             if before.at == 0:
                 self._entrance.left()
         elif visitor.at == OUTSIDE:
-            self._entrance.entered(visitor, self._inside < self._most)
+            self._entrance.entered(visitor, self.inside < self.most)
         elif visitor.at == 0:
             self._entrance.left()
         visitor.held = visitor.key
@@ -472,14 +448,14 @@ class ByKey(Several):
 
     def _admit(self) -> None:
         # Whoever comes meanwhile is of another key, and may as well be inside first.
-        while self._waiting and self._inside < self._most:
-            self._inside += 1
-            self._waiting.popleft().wake()
+        while self.waiting and self.inside < self.most:
+            self.inside += 1
+            self.waiting.popleft().wake()
 
     def _free(self, key: Hashable) -> None:
         waiting = self._of_key[key]
         if waiting:
-            self._waiting.append(waiting.popleft())  # behind the other keys that wait: each has its turn
+            self.waiting.append(waiting.popleft())  # behind the other keys that wait: each has its turn
         else:
             del self._of_key[key]
 
@@ -492,7 +468,7 @@ class ByKey(Several):
         super().leave(visitor)
 
 
-AnyGate: TypeAlias = OneByOne | Several | Line
+AnyGate: TypeAlias = OneByOne | _SoMany
 
 
 def opened_gates(gates: Sequence[Gate], window: int, entrance: Entrance) -> list[AnyGate]:

@@ -604,6 +604,22 @@ def test_workers_without_an_item_are_called_in_again() -> None:
     assert max(tasks) <= 4  # of the consumer, of the source; one that works, one that waits for its turn
 
 
+def test_who_leaves_before_the_error_has_come_is_told_of_none() -> None:
+    async def fails(item: int) -> int:
+        await asyncio.sleep(item)
+        if item:
+            raise ValueError(item)
+        return item
+
+    async def main() -> None:
+        outputs = Chain(ops.map(fails, concurrency=5)).stream([0, 0, 3, 2, 1])
+        assert [await anext(outputs), await anext(outputs)] == [0, 0]
+        await asyncio.sleep(10)  # 3 has ended the stream, 2 and 1 wait behind it to do so
+        await outputs.aclose()
+
+    run(main())
+
+
 def test_whoever_is_cancelled_while_it_closes_a_stream_is_cancelled_when_that_is_done() -> None:
     ended: list[int] = []
 

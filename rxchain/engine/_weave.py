@@ -177,10 +177,13 @@ class Weaver:
             begin, since = "since = len(effects.standing)", ", since"
         else:
             begin, since = f"effects = {self.helper('Effects')}()", ""
-        handler = f"await take_back(effects, error{since})\nraise"
+        handler = f"{self.before_undoing}await take_back(effects, error{since})\nraise"
         handled = ast.ExceptHandler(_load("BaseException"), "error", ast.parse(handler).body)
         made = ast.Try(body, [handled], [], [])
         return mark([*ast.parse(begin).body, made], NOWHERE, "")
+
+    before_undoing = ""
+    """What is done first when an item has failed that may have done something."""
 
     def before(self, k: int, value: str) -> Statements:
         """What has to be done before step k."""

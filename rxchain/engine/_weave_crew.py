@@ -49,6 +49,8 @@ class CrewWeaver(Weaver):
         self.declared: list[Gate] = [(operators[k].gate if k < len(operators) else None) or ONE for k in behind]
         self.aside = False
         """Whether what is written is done by one alone, before or behind all items."""
+        if mode.on_error == "stop":  # an undo may take its time, and none that follow shall be begun meanwhile
+            self.before_undoing = "if many: crew.take_no_more()\n"
 
     def before(self, k: int, value: str) -> Statements:
         if self.aside or k not in self.gates or self._at_once(k - 1):

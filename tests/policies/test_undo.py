@@ -260,6 +260,19 @@ def test_when_one_stops_the_stream_those_behind_it_are_abandoned_and_undone() ->
     assert sorted(shop.stands) == ["a1", "a2", "b1", "b2"]
 
 
+@pytest.mark.parametrize("of", [[], [0]])
+def test_while_one_that_stops_the_stream_is_undone_no_others_are_begun(of: list[int]) -> None:
+    shop = Shop()
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="no 1"):
+            await Chain(shop.does("a", takes=1, undoing=100), fails_on(1), slow_at_first).collect([*of, *range(1, 30)])
+
+    run(main())
+    assert [entry for entry in shop.log if entry.startswith("a")] == [f"a{n}" for n in [*of, 1, 2]]
+    assert shop.stands == [f"a{n}" for n in of]
+
+
 # --- the undo itself fails
 
 

@@ -16,6 +16,9 @@ from typing import Any
 from rxchain import RxChainError
 from rxchain.testing._waiting import describe_all, short, where
 
+FULL = 100
+"""After so many blocks all garbage is collected: what is frozen is not, and in a block is where Python would do so."""
+
 ROUNDS = 5
 """How many rounds of the loop a task is given that is about to end: one that closes a dropped generator, say."""
 
@@ -180,6 +183,7 @@ class no_leaks:  # noqa: N801 (used as a word, like contextlib's)
 _watching: list[no_leaks] = []
 _originals: tuple[Any, Any] = (None, None)
 _lock = threading.Lock()
+_blocks = 0
 _runners: Any = sys.modules["asyncio.runners"]
 _warnings: Any = warnings
 
@@ -196,11 +200,15 @@ def _watch(check: no_leaks) -> None:
 
 
 def _unwatch(check: no_leaks) -> None:
+    global _blocks
     with _lock:
         _watching.remove(check)
         if not _watching:
             _runners._cancel_all_tasks, _warnings._warn_unawaited_coroutine = _originals
             gc.unfreeze()
+            _blocks += 1
+            if _blocks % FULL == 0:
+                gc.collect()
 
 
 def _loop_ends(loop: asyncio.AbstractEventLoop) -> None:

@@ -12,6 +12,7 @@ import pytest
 from rxchain import Chain
 from rxchain import operators as ops
 from rxchain.testing import Leak, no_leaks, run
+from rxchain.testing._leaks import FULL
 
 
 async def double(n: int) -> int:
@@ -253,6 +254,23 @@ def test_checks_nest() -> None:
         with pytest.raises(Leak), no_leaks():
             double(1)  # type: ignore[unused-coroutine]
         run(double(1))
+
+
+def test_garbage_of_many_blocks_is_collected_in_the_end() -> None:
+    class Circle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    def circles() -> int:
+        return sum(type(found) is Circle for found in gc.get_objects())
+
+    gc.collect()
+    for _ in range(FULL):
+        with no_leaks():
+            kept = Circle()
+            gc.collect(1)
+        del kept
+    assert circles() < FULL
 
 
 def test_nothing_of_it_stays_behind() -> None:

@@ -55,6 +55,7 @@ def catch(
         {"part": chain, "to": to, "on": on},
         run,
         recovering(instead.recover, run),
+        [chain, *instead.chains],
         single=chain.execution.plan.gives_one and instead.single,
         scoped=scoped,
         concurrency=concurrency,

@@ -1,13 +1,14 @@
 """A part of a chain, run for each item on its own: what stands around it decides what becomes of a failure there."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Any
 
 from rxchain.engine import (
     Applied,
     Colour,
     Definition,
+    InnerChains,
     Operator,
     Scoped,
     Step,
@@ -51,7 +52,10 @@ def undoes(chain: Any) -> bool:
 class Around(Applied[Any, Any]):
     """What stands around a part: known by what it was made of."""
 
-    __slots__ = ("given", "make")
+    __slots__ = ("given", "inside", "make")
+
+    inside: InnerChains
+    """What is run for each item, for what is told of an error."""
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Around(Applied[Any, Any]):
         given: dict[str, Any],
         run: Run,
         recover: Recover | None,
+        chains: Sequence[Any] = (),
         *,
         single: bool,
         scoped: bool,
@@ -71,6 +76,7 @@ class Around(Applied[Any, Any]):
         definition: Definition = _nested.__rxchain_definition__  # type: ignore[attr-defined]
         super().__init__(definition, (run, recover, single, scoped), make.__name__, gate)
         self.make = make
+        self.inside = InnerChains(tuple(chain.execution.label for chain in chains))
         self.given = {**given, "concurrency": concurrency, "ordered": ordered, "by": by} if gate is not None else given
         """The arguments it was made with."""
 

@@ -68,6 +68,7 @@ def retry(
         {"part": chain, "policy": policy},
         run,
         recover,
+        [chain],
         single=chain.execution.plan.gives_one,
         scoped=scoped,
         concurrency=concurrency,

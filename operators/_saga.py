@@ -37,7 +37,7 @@ def saga(part: Any) -> Operator[Any, Any]:
     """
     chain = part_of(part, "saga")
     execution = chain.execution
-    return Around(saga, {"part": chain}, execution.each(), None, single=execution.plan.gives_one, scoped=False)
+    return Around(saga, {"part": chain}, execution.each(), None, [chain], single=execution.plan.gives_one, scoped=False)
 
 
 of_a_part(saga)

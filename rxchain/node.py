@@ -16,6 +16,7 @@ from rxchain.engine import (
     Colour,
     Definition,
     Gate,
+    InnerChains,
     Operator,
     Shape,
     SharedHop,
@@ -338,7 +339,9 @@ def _task_logic(task_result: Callable[..., Any], count: int) -> Callable[..., An
     return cast("Callable[..., Any]", logic)
 
 
-def sharing_hops(atoms: list[Atom], names: list[str]) -> tuple[list[Atom], list[str], dict[int, SharedHop]]:
+def sharing_hops(
+    atoms: list[Atom], names: list[str]
+) -> tuple[list[Atom], list[str], dict[int, SharedHop | InnerChains]]:
     """Make one step of nodes in a row that run on the same pool: an item goes there once for all of them."""
     inside = {k: hop for k, atom in enumerate(atoms) if (hop := getattr(atom, "inside", None)) is not None}
     if not any(type(atom) is ChainNode and atom.placed is not None for atom in atoms):
@@ -354,7 +357,7 @@ def sharing_hops(atoms: list[Atom], names: list[str]) -> tuple[list[Atom], list[
         else:
             rows.append([k])
     made: list[Atom] = []
-    shared: dict[int, SharedHop] = {}
+    shared: dict[int, SharedHop | InnerChains] = {}
     for row in rows:
         first = atoms[row[0]]
         if len(row) > 1:

@@ -111,7 +111,8 @@ def interpreted(chain: Chain[Any, Any], items: list[Any], skip: bool = False, mo
     execution = chain.execution
 
     async def on_error(error: Exception, step: int, item: object, value: object) -> None:
-        outcome.skipped(Failure(error, "", execution.label.nodes[step], item, value))
+        name, value = execution.label.whose(step, error, value)
+        outcome.skipped(Failure(error, "", name, item, value))
 
     source: Any = Source(items, outcome)
     stream = interpret(execution.operators, source, execution.label, on_error if skip else None)

@@ -2,7 +2,7 @@
 
 from rxchain.engine._call import Colour, call, colour, name_of, takes
 from rxchain.engine._effects import Effects, Scoped, TakenBack, effects, forget, take_back, taken_back
-from rxchain.engine._failure import ItemFailed, Label, SharedHop
+from rxchain.engine._failure import InnerChains, ItemFailed, Label, SharedHop
 from rxchain.engine._gate import Gate, declared_gate
 from rxchain.engine._interpret import interpret, noting
 from rxchain.engine._loop_thread import iterate_on_loop_thread, run_on_loop_thread
@@ -33,6 +33,7 @@ __all__ = [
     "Definition",
     "Effects",
     "Gate",
+    "InnerChains",
     "ItemFailed",
     "Label",
     "Mode",

@@ -21,27 +21,64 @@ class SharedHop(NamedTuple):
     hops: bool = True
     """Whether items hop elsewhere for them; otherwise they are a graph, and what entered that is all that is told."""
 
+    def failed_in(self, label: "Label", step: int, error: BaseException, value: Any) -> tuple[str, Any]:
+        """The name of the one that failed, and what had entered it."""
+        found = self.failed_at(error)
+        if found is None:
+            return label.nodes[step], value
+        name = self.names[found[0]]
+        return (name, found[1]) if self.hops else (f"{label.nodes[step]}/{name}", value)
+
+    def has(self, name: str) -> bool:
+        """Whether one of them is called so."""
+        return name in self.names
+
+
+class InnerChains(NamedTuple):
+    """Chains that one step runs for each item: what they are called, and their steps."""
+
+    labels: "tuple[Label, ...]"
+
+    def failed_in(self, label: "Label", step: int, error: BaseException, value: Any) -> tuple[str, Any]:
+        """The name of the node that failed in one of them; *value* is what had entered the step."""
+        name = label.nodes[step]
+        where = getattr(error, "__rxchain_failed_in__", None)
+        if type(where) is tuple:
+            if where[:2] == (id(label), step):
+                return where[2], value  # it has been noted already
+            if where[0] in map(id, self.labels):
+                return f"{name}/{where[2]}", value
+        return name, value
+
+    def has(self, name: str) -> bool:
+        """Whether a node in one of them is called so."""
+        return any(label.has(name) for label in self.labels)
+
 
 class Label(NamedTuple):
     """What the errors of a chain's parts are called: the chain's name, each step's name."""
 
     chain: str | None
     nodes: tuple[str, ...]
-    shared: Mapping[int, SharedHop] = {}
-    """Steps that are several nodes: they run elsewhere, one right after the other."""
+    shared: Mapping[int, SharedHop | InnerChains] = {}
+    """Steps that are several nodes: they run elsewhere, one right after the other; or in a graph, or in a part."""
 
     def whose(self, step: int, error: BaseException, value: Any) -> tuple[str, Any]:
         """The name of the node that failed in a step, and what had entered it, if that is *value* as far as is seen."""
-        hop = self.shared.get(step)
-        found = hop.failed_at(error) if hop is not None else None
-        if hop is None or found is None:
-            return self.nodes[step], value
-        return hop.names[found[0]], found[1] if hop.hops else value
+        inside = self.shared.get(step)
+        return (self.nodes[step], value) if inside is None else inside.failed_in(self, step, error, value)
+
+    def has(self, name: str) -> bool:
+        """Whether a node, of a part too, is called so."""
+        return name in self.nodes or any(
+            name.startswith(f"{self.nodes[step]}/") and inside.has(name[len(self.nodes[step]) + 1 :])
+            for step, inside in self.shared.items()
+        )
 
     def node(self, step: int, name: str) -> str:
         """Where a step stands, in words."""
         where = f"node {name!r}"
-        if self.nodes.count(name) > 1:
+        if self.nodes.count(self.nodes[step]) > 1:
             where += f" (step {step + 1} of {len(self.nodes)})"
         return f"{where} of chain {self.chain!r}" if self.chain else where
 
@@ -67,6 +104,8 @@ def note(error: BaseException, label: Label, step: int, value: object, has_value
         text = f"in the source of chain {label.chain!r}" if label.chain else "in the source of the chain"
     else:
         name, value = label.whose(step, error, value)
+        with suppress(Exception):  # a frozen exception takes nothing
+            error.__rxchain_failed_in__ = (id(label), step, name)  # type: ignore[attr-defined]
         text = f"in {label.node(step, name)}"
         if has_value:
             text += f", with item {shorten(value)}"

@@ -313,7 +313,7 @@ class GraphStep(Applied[Any, Any]):
     def __init__(self, definition: Any, values: tuple[Any, ...], name: str, gate: Any, program: GraphProgram) -> None:
         super().__init__(definition, values, name, gate)
         self.program = program
-        self.inside = SharedHop(tuple(f"{name}/{one.name}" for one in program.nodes), program.failed_at, hops=False)
+        self.inside = SharedHop(tuple(one.name for one in program.nodes), program.failed_at, hops=False)
 
     def __repr__(self) -> str:
         return f"Graph({', '.join(placed.name for placed in self.program.nodes)})"

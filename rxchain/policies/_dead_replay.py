@@ -160,7 +160,7 @@ def _rest_of(chain: Any, node: str) -> Any:
 
 
 def _rests(chain: Any, node: str, prefix: str) -> Iterator[Any]:
-    """The rest of *chain* from each step that is called *node*; ``pricing/tax`` is one of a named chain in it."""
+    """The rest of *chain* from each step that *node* is in; ``pricing/tax`` is one of a named chain in it."""
     for k, step in enumerate(chain.steps):
         if hasattr(step, "steps"):
             for inner in _rests(step, node, _prefix(step, prefix)):
@@ -168,7 +168,7 @@ def _rests(chain: Any, node: str, prefix: str) -> Iterator[Any]:
                 yield Operator.composed(
                     *rest, name=chain.name, window=chain.window, overflow=chain.overflow, on_error=chain.on_error
                 )
-        elif f"{prefix}{step.name}" == node:
+        elif _is_in(node, f"{prefix}{step.name}", step):
             yield chain[k:]
 
 
@@ -182,14 +182,22 @@ def _atoms(chain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _split(chain: Any, node: str) -> tuple[set[str], set[str]]:
-    """The nodes ahead of step *node*, and those from there on, by the names that their effects have."""
+    """The nodes ahead of the step that *node* is in, and those from there on, by the names that their effects have."""
     ahead, behind = set[str](), set[str]()
     names = ahead
     for name, step in _atoms(chain):
-        if name == node:
+        if _is_in(node, name, step):
             names = behind
         names.update(_nodes_in(step))
     return ahead, behind
+
+
+def _is_in(node: str, name: str, step: Any) -> bool:
+    """Whether *node* is *step*, which is called *name*, or in the graph or the part that it is: ``retry/charge``."""
+    if node == name:
+        return True
+    inside = getattr(step, "inside", None)
+    return inside is not None and node.startswith(f"{name}/") and inside.has(node[len(name) + 1 :])
 
 
 def _nodes_in(step: Any) -> Iterator[str]:
@@ -209,7 +217,7 @@ def _nodes_in(step: Any) -> Iterator[str]:
 def _whole_stream_before(chain: Any, node: str) -> str | None:
     """The first step ahead of *node* whose results are not of one item."""
     for name, step in _atoms(chain):
-        if name == node:
+        if _is_in(node, name, step):
             return None
         if step.definition.syntax.over:
             return name

@@ -89,6 +89,8 @@ class Recovered(NamedTuple):
     """Whether there is never more than one."""
     undoes: bool
     """Whether a chain among what was given does what may have to be undone."""
+    chains: tuple[Any, ...]
+    """Those among what was given."""
 
 
 def recovered(to: Any, on: Any, *, scoped: bool) -> Recovered:
@@ -103,10 +105,12 @@ def recovered(to: Any, on: Any, *, scoped: bool) -> Recovered:
         chosen = fallbacks(to, "ops.catch")
     else:
         chosen = (Fallback(to, on=on),)
-    chains = [Operator.composed(one.to).execution for one in chosen if isinstance(one.to, Operator)]
+    chosen = tuple(Fallback(Operator.composed(f.to), on=f.on) if isinstance(f.to, Operator) else f for f in chosen)
+    chains: tuple[Any, ...] = tuple(one.to for one in chosen if isinstance(one.to, Operator))
+    plans = [chain.execution.plan for chain in chains]
     recover = recovery(chosen, lambda to: _answer_in_list(to, scoped))
-    single = all(execution.plan.gives_one for execution in chains)
-    return Recovered(recover, single, any(execution.plan.undoes_from is not None for execution in chains))
+    single = all(plan.gives_one for plan in plans)
+    return Recovered(recover, single, any(plan.undoes_from is not None for plan in plans), chains)
 
 
 Answering = Callable[[Any], tuple[Callable[[Any, Exception], Any], bool]]
@@ -150,7 +154,7 @@ def _caused(raised: Exception, error: Exception) -> Exception:
 def _answer_in_list(to: Any, scoped: bool) -> tuple[Callable[[Any, Exception], Any], bool]:
     """What answers for a part of a chain: with any number of results."""
     if isinstance(to, Operator):
-        run = Operator.composed(to).execution.each(scoped=scoped)
+        run = to.execution.each(scoped=scoped)  # type: ignore[attr-defined]
         return lambda item, error: run(item), colour(run) is Colour.ASYNC
     answer, asynchronous = _answer(to)
     if not asynchronous:

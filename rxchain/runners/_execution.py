@@ -13,6 +13,7 @@ from rxchain.engine import (
     Mode,
     Program,
     Segment,
+    SharedHop,
     a_kind_of,
     call,
     forget,
@@ -328,7 +329,8 @@ class Execution:
                 for op, name in zip(self.operators, self.label.nodes)
                 if op.gate is not None
             ]
-        lines += [f"# {' and '.join(hop.names)} share one hop" for hop in self.label.shared.values() if hop.hops]
+        hops = [hop for hop in self.label.shared.values() if isinstance(hop, SharedHop) and hop.hops]
+        lines += [f"# {' and '.join(hop.names)} share one hop" for hop in hops]
         for program in self._explained():
             if isinstance(program, Segment):
                 remark = getattr(self.operators[program.first].definition.factory, "remark", "")

@@ -327,7 +327,8 @@ class World:
         report = self.report("sync fails" if on_error and "fails" in on_error else "sync")
 
         async def told(error: Exception, step: int, item: object, value: object) -> None:
-            report(Failure(error, "", execution.label.nodes[step], item, value))
+            name, value = execution.label.whose(step, error, value)
+            report(Failure(error, "", name, item, value))
 
         async def main() -> None:
             stream = interpret(execution.operators, self.source(source), execution.label, told if on_error else None)

@@ -65,7 +65,7 @@ def test_an_error_that_it_is_not_for_passes() -> None:
     assert list(chain.iterate(["1", "x"], on_error=failures.append)) == [1]
     assert failures[0].error.__notes__ == [
         "in node 'part/number', with item 'x'",
-        "in node 'catch' of chain 'c', with item 'x'",
+        "in node 'catch/part/number' of chain 'c', with item 'x'",
     ]
 
 

@@ -74,10 +74,10 @@ def test_the_last_error_tells_of_all_attempts_and_of_the_node_in_the_part() -> N
     chain = Chain(ops.retry(Chain(node(name="ask")(flaky.__call__), name="part"), AT_ONCE), name="c")
     assert list(chain.iterate([1, 2, 3], on_error=failures.append)) == [1, 3]
     (failure,) = failures
-    assert (failure.node, failure.item, failure.attempts) == ("retry", 2, 3)
+    assert (failure.node, failure.item, failure.attempts) == ("retry/part/ask", 2, 3)
     assert len(attempts_of(failure.error)) == 3
     assert failure.error.__notes__[0] == "in node 'part/ask', with item 2"
-    assert failure.error.__notes__[-1] == "in node 'retry' of chain 'c', with item 2"
+    assert failure.error.__notes__[-1] == "in node 'retry/part/ask' of chain 'c', with item 2"
 
 
 def test_waits_are_the_policys_and_items_behind_wait_too() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxchain import Chain, node
+from rxchain import Chain, Graph, node
 from rxchain import operators as ops
 from rxchain.policies import DeadLetterFile, DeadLetters, Opaque, Replayed
 from rxchain.policies._dead_lock import locked
@@ -180,6 +180,52 @@ def test_a_node_of_a_chain_within_is_found_by_its_whole_name(file: DeadLetterFil
             run(file.replay(chain))
         assert service.done == rest
         file.purge(all=True)
+
+
+def test_a_node_in_a_part_or_a_graph_goes_through_all_of_that_again(file: DeadLetterFile) -> None:
+    service = Service()
+    paid = Chain(service.step("check"), service.step("charge"))
+    parts = Chain(service.step("fetch"), ops.retry(paid, 2), ops.retry(service.step("ship"), 2), name="orders")
+    nested = Chain(service.step("fetch"), Chain(ops.saga(ops.catch(paid, 0, on=KeyError)), name="pay"), name="orders")
+    told = Graph(service.step("mail"), node(name="log", after="mail")(lambda item: item))
+    graph = Chain(service.step("fetch"), Chain(told, name="tell"), service.step("ship"), name="orders")
+    for chain, down, where, again in (
+        (parts, "charge", "retry/charge", ["check a", "charge a", "ship a"]),
+        (parts, "ship", "retry/ship", ["ship a"]),
+        (nested, "charge", "pay/saga/catch/charge", ["check a", "charge a"]),
+        (graph, "mail", "tell/graph/mail", ["mail a", "ship {'mail': 'a', 'log': 'a'}"]),
+    ):
+        service.down = {down}
+        run(chain.collect("a", on_error=DeadLetters(file)))
+        (letter,) = file
+        assert (letter.node, letter.value) == (where, "a")
+        service.down, service.done = set(), []
+        assert outcomes(run(file.replay(chain))) == [("a", "settled")]
+        assert service.done == again
+        file.purge()
+
+
+def test_where_two_parts_have_nodes_of_one_name_it_is_not_known_which(file: DeadLetterFile) -> None:
+    service = Service()
+    service.down = {"charge"}
+    part = ops.retry(service.step("charge"), 1)
+    chain = Chain(part, part, name="orders")
+    run(chain.collect("a", on_error=DeadLetters(file)))
+    (twice,) = run(file.replay(chain))
+    assert "2 steps of chain 'orders' are called 'retry/charge': give each a name of its own" in twice.why
+
+
+def test_what_was_undone_in_the_part_is_done_again_with_it(file: DeadLetterFile) -> None:
+    bank = Bank()
+    chain = Chain(bank.step("order"), ops.retry(Chain(bank.step("pay"), bank.step("ship")), 1), name="orders")
+    bank.down = {"ship", "unorder"}
+    run(chain.collect("a", on_error=DeadLetters(file)))
+    assert [(letter.node, letter.undone, letter.stands) for letter in file] == [
+        ("retry/ship", ("ship", "pay"), ("order",))
+    ]
+    bank.down, bank.done = set(), []
+    assert outcomes(run(file.replay(chain))) == [("a", "settled")]
+    assert bank.done == ["pay a", "ship a"]
 
 
 def test_each_result_that_fails_again_has_a_letter(file: DeadLetterFile) -> None:

@@ -130,9 +130,9 @@ class CanaryStep(Around):
         made.name = self.name
         return made
 
-    def report(self) -> CanaryReport:
+    def report(self, node: str) -> CanaryReport:
         """Both, side by side, under the name that the node has now."""
-        return replace(self.books.report(), node=self.name)
+        return replace(self.books.report(), node=node)
 
     def __repr__(self) -> str:
         return f"<canary {self.name!r}: {self.books.share:g} of the items>"

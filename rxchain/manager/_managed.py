@@ -15,7 +15,22 @@ from rxchain.errors import CompositionError, RxChainError
 from rxchain.manager._canary import CanaryStep, Key, canary_step
 from rxchain.manager._run import Run
 from rxchain.manager._statistics import CanaryReport, ChainStatistics, Edit, State
-from rxchain.manager._steps import Steps, always_one, name_of_step, named, numbered, one_step, place_of, put_in
+from rxchain.manager._steps import (
+    Place,
+    Steps,
+    always_one,
+    check_own,
+    name_of_step,
+    named,
+    new_step,
+    numbered,
+    one_step,
+    paths_of,
+    place_of,
+    put_at,
+    row_of,
+    step_at,
+)
 from rxchain.policies import _log
 from rxchain.runners import OnError
 from rxchain.runners._on_error import STOP
@@ -40,6 +55,8 @@ class ManagedChain:
 
     The old plan is at its end then, as if its source were: steps that hold items back, as ``ops.batch``, give out what
     they have, and those that count or remember, as ``ops.take``, begin anew, as does whatever `start_with` says first.
+
+    The nodes of a chain in it are reached as errors name them, ``inner/charge``; `paths` lists them all.
 
     >>> from rxchain import ChainManager
     >>> numbers = ChainManager().chain("numbers", str.strip, int_of := lambda text: int(text))
@@ -94,6 +111,11 @@ class ManagedChain:
         """What its nodes are called; of two ``map`` in the chain it was made of, the second is ``map_2``."""
         return tuple(name_of_step(step) for step in self._chain.steps)
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The names of all nodes that can be changed, those of chains in it as well: ``inner``, ``inner/charge``."""
+        return tuple(paths_of(self._chain.steps))
+
     # --- changing it
 
     def add(self, step: Any, name: str | None = None) -> None:
@@ -107,31 +129,35 @@ class ManagedChain:
             CompositionError: it is no step, its name is taken, or there can be no such chain; the old plan runs on.
         """
         with self._lock:
-            at = len(self._chain.steps)
-            self._put(at, step, name, "add", f"add({self._said(step)})")
+            steps = self._chain.steps
+            made = new_step(self.name, steps, "", step, name, f"add({self._said(step)})")
+            self._change("add", name_of_step(made), (*steps, made))
 
     def insert_before(self, node: str, step: Any, name: str | None = None) -> None:
-        """Put *step* before the node that is called *node*; otherwise as `add`."""
+        """Put *step* before the node that is called *node*; otherwise as `add`.
+
+        Before ``inner/charge`` is in the chain ``inner``, which is made anew with it; *name* is that of the node alone.
+        """
         with self._lock:
-            at = self._place(node)
-            self._put(at, step, name, "insert", f"insert_before({node!r}, {self._said(step)})")
+            said = f"insert_before({node!r}, {self._said(step)})"
+            self._insert(node, step, name, said, lambda made, there: (made, there))
 
     def insert_after(self, node: str, step: Any, name: str | None = None) -> None:
-        """Put *step* behind the node that is called *node*; otherwise as `add`."""
+        """Put *step* behind the node that is called *node*; otherwise as `insert_before`."""
         with self._lock:
-            at = self._place(node) + 1
-            self._put(at, step, name, "insert", f"insert_after({node!r}, {self._said(step)})")
+            said = f"insert_after({node!r}, {self._said(step)})"
+            self._insert(node, step, name, said, lambda made, there: (there, made))
 
     def remove(self, node: str) -> None:
         """Take the node out."""
         with self._lock:
-            at = self._place(node)
-            self._change("remove", node, (*self._chain.steps[:at], *self._chain.steps[at + 1 :]))
+            self._put_at(self._place(node), (), "remove", node)
 
     def replace(self, node: str, step: Any, *, canary: float | None = None, key: Key | None = None) -> None:
         """Put *step* in the place of a node; it takes over the name.
 
         Args:
+            node: its name; of one in the chain ``inner`` that is ``inner/charge``, as in errors.
             canary: the share of items, more than 0 and less than 1, that goes through the new one; the others go
                 through the old one, until `promote` or `roll_back`. Both keep their policies, and together they work on
                 as many items at once as the more careful of them declares.
@@ -145,21 +171,27 @@ class ManagedChain:
                 f"    replace({node!r}, ..., canary=0.1, key=...)  # correct"
             )
         with self._lock:
-            at = self._place(node)
-            new = one_step(step, node)
+            place = self._place(node)
+            old = step_at(self._chain.steps, place)
+            name = name_of_step(old)
+            new = one_step(step, name)
             if canary is not None:
-                new = canary_step(self.name, node, self._chain.steps[at], new, canary, key)
-            self._put_at(at, new, "replace" if canary is None else "canary", node)
+                new = named(canary_step(self.name, node, old, new, canary, key), name)
+            self._put_at(place, (new,), "replace" if canary is None else "canary", node)
 
     def rename(self, old: str, new: str) -> None:
-        """Call the node *old* *new*."""
+        """Call the node *old* *new*; of one in the chain ``inner`` the new name is that of the node alone."""
         with self._lock:
-            at = self._place(old)
-            if new != old and new in self.names:
+            place = self._place(old)
+            step, row = step_at(self._chain.steps, place), row_of(self._chain.steps, place)
+            prefix = _prefix(old, step)
+            if new != name_of_step(step) and new in map(name_of_step, row):
                 raise CompositionError(
-                    f"chain {self.name!r} has a node {new!r} already\n    rename({old!r}, {new!r})  # incorrect"
+                    f"chain {self.name!r} has a node {prefix + new!r} already\n"
+                    f"    rename({old!r}, {new!r})  # incorrect"
                 )
-            self._put_at(at, named(self._chain.steps[at], new), "rename", old)
+            check_own(prefix, new, f"rename({old!r}, {new!r})")
+            self._put_at(place, (named(step, new),), "rename", old)
 
     def canary(self, node: str) -> CanaryReport:
         """How the old and the new node do, side by side.
@@ -167,45 +199,48 @@ class ManagedChain:
         Raises:
             CompositionError: the node has no canary.
         """
-        return self._canary(node)[1].report()
+        return self._canary(node)[1].report(node)
 
     def promote(self, node: str) -> CanaryReport:
         """Let all items go through the canary; gives the last report."""
         with self._lock:
-            at, step = self._canary(node)
-            self._put_at(at, named(step.new, node), "promote", node)
-            return step.report()
+            place, step = self._canary(node)
+            self._put_at(place, (named(step.new, step.name),), "promote", node)
+            return step.report(node)
 
     def roll_back(self, node: str) -> CanaryReport:
         """Let all items go through the old node again; gives the last report."""
         with self._lock:
-            at, step = self._canary(node)
-            self._put_at(at, named(step.old, node), "roll back", node)
-            return step.report()
+            place, step = self._canary(node)
+            self._put_at(place, (named(step.old, step.name),), "roll back", node)
+            return step.report(node)
 
-    def _canary(self, node: str) -> tuple[int, CanaryStep]:
-        at = self._place(node)
-        step = self._chain.steps[at]
+    def _canary(self, node: str) -> tuple[Place, CanaryStep]:
+        place = self._place(node)
+        step = step_at(self._chain.steps, place)
         if not isinstance(step, CanaryStep):
             raise CompositionError(
                 f"node {node!r} of chain {self.name!r} has no canary\n"
                 f"    replace({node!r}, new, canary=0.1)  # correct, before that"
             )
-        return at, step
+        return place, step
 
-    def _place(self, node: str) -> int:
+    def _place(self, node: str) -> Place:
         return place_of(self.name, self._chain.steps, node)
 
     def _said(self, step: Any) -> str:
-        return shorten(getattr(step, "__name__", step), 40) if not isinstance(step, type) else step.__name__
+        name = getattr(step, "__name__", None)
+        return name if isinstance(name, str) else shorten(step, 40)
 
-    def _put(self, at: int, step: Any, name: str | None, what: str, said: str) -> None:
-        steps, called = put_in(self.name, self._chain.steps, at, step, name, said)
-        self._change(what, called, steps)
+    def _insert(self, node: str, step: Any, name: str | None, said: str, both: Callable[[Any, Any], Steps]) -> None:
+        place = self._place(node)
+        row, there = row_of(self._chain.steps, place), step_at(self._chain.steps, place)
+        prefix = _prefix(node, there)
+        made = new_step(self.name, row, prefix, step, name, said)
+        self._put_at(place, both(made, there), "insert", prefix + name_of_step(made))
 
-    def _put_at(self, at: int, step: Any, what: str, node: str) -> None:
-        steps = self._chain.steps
-        self._change(what, node, (*steps[:at], step, *steps[at + 1 :]))
+    def _put_at(self, place: Place, made: Steps, what: str, node: str) -> None:
+        self._change(what, node, put_at(self._chain.steps, place, made))
 
     def _change(self, what: str, node: str, steps: Steps) -> None:
         made = self._with(self._chain, steps)
@@ -457,6 +492,11 @@ class ManagedChain:
                 tuple(self._edits),
                 self._last_error,
             )
+
+
+def _prefix(path: str, step: Any) -> str:
+    """What stands before the step's own name in its path."""
+    return path[: -len(name_of_step(step))]
 
 
 __all__ = ["ManagedChain", "Sink"]

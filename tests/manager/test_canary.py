@@ -47,6 +47,17 @@ def test_without_a_key_every_so_many_th_item_goes_through_the_new_node() -> None
     assert (report.old.count, report.new.count) == (6, 2)
 
 
+def test_a_node_of_a_chain_in_it_has_a_canary_as_any_other() -> None:
+    chain = ChainManager().chain("c", Chain(node(name="score")(old), name="inner"), str.upper)
+    chain.replace("inner/score", new, canary=0.5)
+    assert list(chain.iterate(range(4))) == ["OLD 0", "NEW 1", "OLD 2", "NEW 3"]
+    assert chain.canary("inner/score").node == "inner/score"
+    chain.rename("inner", "outer")
+    assert chain.promote("outer/score").new.count == 2
+    assert list(chain.iterate(range(2))) == ["NEW 0", "NEW 1"]
+    assert chain.paths == ("outer", "outer/score", "upper")
+
+
 @given(st.floats(0.01, 0.99), st.integers(0, 300))
 def test_the_share_of_items_is_what_was_declared_to_one_item(share: float, count: int) -> None:
     chain = scored()

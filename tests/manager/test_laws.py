@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rxchain import ChainManager, CompositionError, Failure, node
+from rxchain import Chain, ChainManager, CompositionError, Failure, node
 from rxchain.manager import ManagedChain, State
 from rxchain.testing import no_leaks, run
 
@@ -84,67 +84,89 @@ class Nodes:
                 await asyncio.sleep(self.delays[(item[0] + stamp) % len(self.delays)])
                 return passed(item)
 
-            return node(slow if how % 3 else node(name=f"n{stamp}")(slow).logic), stamp
+            return node(name=f"n{stamp}")(slow), stamp
         if how % 3 == 2:
 
             async def several(item: Item) -> Item:
                 await asyncio.sleep(self.delays[(item[0] * 7 + stamp) % len(self.delays)])
                 return passed(item)
 
-            return node(concurrency=3)(several), stamp
-        return node(passed), stamp
+            return node(name=f"n{stamp}", concurrency=3)(several), stamp
+        return node(name=f"n{stamp}")(passed), stamp
 
 
 seconds = st.sampled_from([0.0, 0.0, 0.5, 1.0, 3.0])
-WHAT = ("add", "before", "after", "remove", "replace", "rename", "bad", "pause", "resume", "canary", "promote")
+WHAT = ("add", "nest", "before", "after", "remove", "replace", "rename", "bad", "pause", "resume", "canary", "promote")
 operations = st.lists(st.tuples(seconds, st.sampled_from(WHAT), st.integers(0, 30)), max_size=12)
 
 
 def change(managed: ManagedChain, nodes: Nodes, stamps: dict[str, Any], what: str, how: int) -> None:
-    """Do one of the operations; *stamps* says which stamps each node, by its name, may leave."""
-    names = managed.names
-    at = names[how % len(names)] if names else None
+    """Do one of the operations; *stamps* says which stamps each node, by its own name, may leave."""
+    paths = managed.paths
+    at = paths[how % len(paths)] if paths else None
+    own = at.rsplit("/")[-1] if at is not None else ""
+    outer = at[: -len(own)] if at is not None else ""
+    first = paths.index(at) if at is not None else 0
+    behind = first + 1 + sum(path.startswith(f"{at}/") for path in paths)
+    expected = paths
     if what == "pause":
         managed.pause()
     elif what == "resume":
         managed.resume()
     elif what == "add" or at is None:
         made, stamp = nodes.another(how)
-        managed.add(made, name=f"n{stamp}")
+        managed.add(made)
         stamps[f"n{stamp}"] = {stamp}
-    elif what in ("before", "after"):
+        expected = (*paths, f"n{stamp}")
+    elif what in ("before", "after", "nest"):
         made, stamp = nodes.another(how)
-        (managed.insert_before if what == "before" else managed.insert_after)(at, made, name=f"n{stamp}")
+        new = [f"{outer}n{stamp}"]
+        if what == "nest":
+            made = Chain(made, name=f"c{stamp}")
+            new = [f"{outer}c{stamp}", f"{outer}c{stamp}/n{stamp}"]
+        (managed.insert_after if what == "after" else managed.insert_before)(at, made)
         stamps[f"n{stamp}"] = {stamp}
+        there = behind if what == "after" else first
+        expected = (*paths[:there], *new, *paths[there:])
     elif what == "remove":
         managed.remove(at)
+        expected = (*paths[:first], *paths[behind:])
     elif what == "rename":
-        stamps[f"r{nodes.made}_{how}_{at}"] = stamps[at]
-        managed.rename(at, f"r{nodes.made}_{how}_{at}")
+        name = f"r{nodes.made}_{how}_{own}"
+        if own in stamps:
+            stamps[name] = stamps[own]
+        managed.rename(at, name)
+        renamed = tuple([f"{outer}{name}{path[len(at) :]}" for path in paths[first:behind]])
+        expected = (*paths[:first], *renamed, *paths[behind:])
     elif what == "bad":
         before = managed.chain
         with pytest.raises(CompositionError):
             managed.replace(at, 3)
         with pytest.raises(CompositionError):
             managed.remove("nobody")
+        with pytest.raises(CompositionError):
+            managed.insert_before(f"{at}/nobody", str)
         assert managed.chain is before
     elif what == "promote":
-        if len(stamps[at]) == 2:
+        if len(stamps.get(own, ())) == 2:
             managed.promote(at)
-            stamps[at] = {max(stamps[at])}
-    elif what == "canary" and len(stamps[at]) == 1:
+            stamps[own] = {max(stamps[own])}
+    elif what == "canary" and len(stamps.get(own, ())) == 1:
         made, stamp = nodes.another(how)
         managed.replace(at, made, canary=0.5)
-        stamps[at] = stamps[at] | {stamp}
+        stamps[own] = stamps[own] | {stamp}
     elif what in ("replace", "canary"):
         made, stamp = nodes.another(how)
         managed.replace(at, made)
-        stamps[at] = {stamp}
+        stamps[own] = {stamp}
+        expected = (*paths[: first + 1], *paths[behind:])
+    assert managed.paths == expected
 
 
 @settings(max_examples=120)
 @given(
     first=st.lists(st.integers(0, 30), max_size=3),
+    nested=st.booleans(),
     ops=operations,
     source_delays=st.lists(seconds, max_size=25),
     node_delays=st.lists(seconds, min_size=1, max_size=5),
@@ -153,9 +175,10 @@ def change(managed: ManagedChain, nodes: Nodes, stamps: dict[str, Any], what: st
     end=st.sampled_from(["join", "drain", "stop"]),
     sink_delay=seconds,
 )
-@example([1], [(0.5, "replace", 1)], [1.0] * 5, [3.0], True, None, "join", 0.0)
+@example([1], False, [(0.5, "replace", 1)], [1.0] * 5, [3.0], True, None, "join", 0.0)
 def test_live_edits_lose_double_and_reorder_nothing(
     first: list[int],
+    nested: bool,
     ops: list[tuple[float, str, int]],
     source_delays: list[float],
     node_delays: list[float],
@@ -185,11 +208,12 @@ def test_live_edits_lose_double_and_reorder_nothing(
         managed = manager.chain("chain", window=window)
         stamps: dict[str, Any] = {}
         for one, stamp in made:
-            managed.add(one, name=f"n{stamp}")
+            managed.add(Chain(one, name=f"c{stamp}") if nested else one)
             stamps[f"n{stamp}"] = {stamp}
 
         def plan() -> tuple[int, list[set[int]]]:
-            return managed.statistics().taken, [set(stamps[name]) for name in managed.names]
+            names = [path.rsplit("/")[-1] for path in managed.paths]
+            return managed.statistics().taken, [set(stamps[name]) for name in names if name in stamps]
 
         source.edits = lambda: len(plans)
         plans.append(plan())

@@ -10,7 +10,7 @@ import pytest
 
 from rxchain import Chain, ChainManager, CompositionError, DeadLetters, Failure, Graph, Resume, RxChainError, node
 from rxchain import operators as ops
-from rxchain.manager import ChainStatistics, State
+from rxchain.manager import ChainStatistics, ManagedChain, State
 from rxchain.testing import FailsInClose, FailsMidway, NeverCompletes, no_leaks, run
 
 
@@ -76,6 +76,71 @@ def test_steps_of_the_same_name_are_told_apart_by_number() -> None:
     assert chain.names == ("map", "filter", "map_2", "map_3")
     chain.remove("map_2")
     assert chain.run_sync(1) == 4
+
+
+def with_an_inner_chain() -> ManagedChain:
+    inner = Chain(int_of, ops.map(double), ops.map(negate), name="inner", window=3)
+    retried = ops.retry(Chain(double, name="part"), 2)
+    return ChainManager().chain("c", str.strip, inner, retried, Graph(negate, name="g"))
+
+
+def test_nodes_of_chains_in_it_are_changed_by_their_path() -> None:
+    chain = with_an_inner_chain()
+    before = chain.chain
+    assert " ".join(chain.paths) == "strip inner inner/int_of inner/map inner/map_2 retry g"
+    assert chain.run_sync(" 2 ") == {"negate": 8}
+    chain.remove("inner/map_2")
+    chain.replace("inner/map", lambda number: number + 1)
+    chain.insert_after("inner/int_of", negate)
+    chain.insert_before("inner/int_of", Chain(str.strip, name="deep"))
+    chain.insert_after("inner/deep/strip", str.lower)
+    chain.rename("inner/map", "add")
+    chain.rename("inner", "outer")
+    assert chain.paths == (
+        *("strip", "outer", "outer/deep", "outer/deep/strip", "outer/deep/lower"),
+        *("outer/int_of", "outer/negate", "outer/add", "retry", "g"),
+    )
+    assert chain.run_sync(" 2 ") == {"negate": 2}
+    assert [(edit.what, edit.node) for edit in chain.statistics().edits][:5] == [
+        ("remove", "inner/map_2"),
+        ("replace", "inner/map"),
+        ("insert", "inner/negate"),
+        ("insert", "inner/deep"),
+        ("insert", "inner/deep/lower"),
+    ]
+    assert chain.chain["outer"].window == 3  # type: ignore[attr-defined]
+    assert before.run_sync(" 2 ") == {"negate": 8}, "chains are values"
+
+
+def test_a_name_with_a_slash_comes_before_a_path() -> None:
+    chain = ChainManager().chain("c", int_of, Chain(double, name="a"))
+    chain.add(negate, name="a/double")
+    chain.remove("a/double")
+    assert (chain.names, chain.run_sync("2")) == (("int_of", "a"), 4)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c.remove("map"), "no node 'map'; 'inner/map', perhaps; there is 'strip', 'inner', 'inner/int_of', "),
+        (lambda c: c.remove("inner/mapp"), "no node 'inner/mapp'; 'inner/map', perhaps"),
+        (lambda c: c.remove("part/double"), "incorrect: it is a part of 'retry', which is no chain"),
+        (lambda c: c.remove("double"), "replace('retry', ...)  # correct: another one in its place"),
+        (lambda c: c.replace("g/negate", double), "incorrect: it is a part of 'g', which is no chain"),
+        (lambda c: c.insert_after("inner/map", negate, name="map_2"), "has a node 'inner/map_2' already"),
+        (lambda c: c.insert_after("inner/map", negate, name="inner/n"), "('inner/map', negate, name='n')  # correct"),
+        (lambda c: c.rename("inner/map", "map_2"), "has a node 'inner/map_2' already"),
+        (lambda c: c.rename("inner/map", "inner/n"), "rename('inner/map', 'n')  # correct"),
+        (lambda c: c.canary("inner/map"), "node 'inner/map' of chain 'c' has no canary"),
+    ],
+)
+def test_what_is_in_no_chain_is_out_of_reach_and_the_error_says_what_there_is(edit: Any, message: str) -> None:
+    chain = with_an_inner_chain()
+    plan = chain.chain
+    with pytest.raises(CompositionError) as found:
+        edit(chain)
+    assert message in str(found.value)
+    assert chain.chain is plan
 
 
 def test_an_existing_chain_or_graph_is_taken_with_what_it_declares() -> None:

@@ -36,8 +36,9 @@ class Failure:
     """One item that failed: what an ``on_error`` handler is given.
 
     ``item`` is the source's item (``None`` when the failure came while the stream was being flushed at its end),
-    ``value`` what entered the failing node, ``chain`` and ``node`` their names: ``retry/charge`` is a node in a part, and
-    ``value`` what entered the part. ``place`` is known where the handler asks for it. ``undone`` names the nodes whose effects were undone, ``stands`` those whose undo has failed.
+    ``value`` what entered the failing node, ``chain`` and ``node`` their names: ``retry/charge`` is a node in a part,
+    and ``value`` what entered the part. ``place`` is known where the handler asks for it. ``undone`` names the nodes
+    whose effects were undone, ``stands`` those whose undo has failed.
     """
 
     error: Exception

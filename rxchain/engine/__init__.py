@@ -21,7 +21,7 @@ from rxchain.engine._operator import (
     shorten,
 )
 from rxchain.engine._parts import Parts, driven, parts
-from rxchain.engine._program import Mode, Plan, Program, Segment, many_results, no_result, plan_for
+from rxchain.engine._program import Mode, Plan, Program, Segment, at_work, many_results, no_result, plan_for
 from rxchain.engine._support import Completed, aclose, close, upstream
 from rxchain.types import Step
 
@@ -51,6 +51,7 @@ __all__ = [
     "TakenBack",
     "a_kind_of",
     "aclose",
+    "at_work",
     "call",
     "close",
     "colour",

@@ -50,6 +50,10 @@ class InnerChains(NamedTuple):
                 return f"{name}/{where[2]}", value
         return name, value
 
+    def runs(self, label: "Label") -> bool:
+        """Whether it is one of them that *label* is of."""
+        return any(label is mine for mine in self.labels)
+
     def has(self, name: str) -> bool:
         """Whether a node in one of them is called so."""
         return any(label.has(name) for label in self.labels)

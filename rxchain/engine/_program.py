@@ -11,11 +11,11 @@ from collections.abc import Callable, Hashable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from types import CodeType, FrameType, FunctionType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from rxchain.engine._crew import Crew, Layout
 from rxchain.engine._effects import Effects, take_back
-from rxchain.engine._failure import Fallen, Label, note, raisable, value_at
+from rxchain.engine._failure import Fallen, InnerChains, Label, note, raisable, value_at
 from rxchain.engine._fold import folded
 from rxchain.engine._gate import ONE
 from rxchain.engine._operator import Atom, shorten
@@ -29,10 +29,55 @@ Report = Callable[[Exception, int, object, object], Any]
 CACHE_SIZE = 512
 """Shapes of chains whose programs are kept."""
 
+FILENAME = "<rxchain program "
+"""How the file's name begins that a program's frames have."""
 _numbers = itertools.count(1)
 
 _COMPILING = threading.RLock()
 """One thread at a time makes syntax trees: CPython counts its recursion there for all of them together (gh-106905)."""
+
+
+class Noting:
+    """What a program calls with an error, to say on it where it came from; it also tells whose program a frame is."""
+
+    __slots__ = ("label", "program")
+
+    def __init__(self, program: "Program", label: Label) -> None:
+        self.program, self.label = program, label
+
+    def __call__(self, error: Exception) -> None:
+        self.program.note(error, self.label)
+
+
+class AtWork(NamedTuple):
+    """The node that somebody is called by."""
+
+    chain: str
+    """Empty where it has no name."""
+    node: str
+    origin: Any
+    """Where the item stands in its source, if items are counted."""
+
+
+def at_work(frame: FrameType | None) -> AtWork | None:
+    """The node that has called what runs in *frame*, going by its program's own frame; None where that is not seen.
+
+    For who has something to tell and time for it. In a task of its own nobody sees who made the task.
+    """
+    label: Label | None = None
+    node, origin = "", None
+    while frame is not None and origin is None:
+        noting = frame.f_locals.get("failed") if frame.f_code.co_filename.startswith(FILENAME) else None
+        if type(noting) is Noting:
+            step = noting.program.step_at(frame)
+            outer = noting.label
+            inside = outer.shared.get(step)
+            if step < 0 or (label is not None and not (isinstance(inside, InnerChains) and inside.runs(label))):
+                break  # another chain, whose node has run this one
+            node = outer.nodes[step] if label is None else f"{outer.nodes[step]}/{node}"
+            label, origin = outer, frame.f_locals.get("origin")
+        frame = frame.f_back
+    return None if label is None else AtWork(label.chain or "", node, origin)
 
 
 class Program:
@@ -47,7 +92,7 @@ class Program:
         self._made = list(woven.names.made.values())
         self._stops = "stopped_at" in woven.given
         self._gates, self._keys = woven.gates, woven.keys
-        self._filename = f"<rxchain program {next(_numbers)}>"
+        self._filename = f"{FILENAME}{next(_numbers)}>"
         scope: dict[str, Any] = {} if woven.names.home is None else woven.names.home
         module = compile(woven.tree, self._filename, "exec")
         code = next(c for c in module.co_consts if isinstance(c, CodeType))
@@ -68,7 +113,7 @@ class Program:
     ) -> Callable[..., Any]:
         """Fill in a chain's own functions and values."""
         mine = operators[self.first : self.first + self.count] if self.count != len(operators) else operators
-        given: list[Any] = [lambda error: self._failed(error, label)]
+        given: list[Any] = [Noting(self, label)]
         if self.mode.on_error != "stop":
             given.append(lambda error, item: self._skipped(error, item, label, report))
         if self.mode.sink == "one":
@@ -159,7 +204,13 @@ class Program:
     def _stopped_at(self, stop: BaseException) -> int:
         return self._place(stop)[0]
 
-    def _failed(self, error: Exception, label: Label) -> None:
+    def step_at(self, frame: FrameType) -> int:
+        """The chain's step that is at work in a frame of this program; less than 0 where it is none."""
+        step = self._place_of(frame, frame.f_lineno)[0]
+        return self.first + step if step >= 0 else step
+
+    def note(self, error: Exception, label: Label) -> None:
+        """Say on *error*, which this program has caught, where it came from."""
         step, variable = self._place(error)
         if step == SOURCE and self.mode.first:
             note(error, label, SOURCE, None)

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from rxchain.engine import shorten
+from rxchain.engine import at_work, shorten
 from rxchain.types import Failure
 
 LOGGER = "rxchain"
@@ -51,11 +51,21 @@ def retried(node: str, attempt: int, attempts: int | None, error: Exception, wai
     """Tell of an attempt that failed, after which there will be another in *wait* seconds."""
     logger = asked()
     if logger is not None:
+        chain, item = "", None
+        found = at_work(sys._getframe(1))
+        if found is not None:
+            chain = found.chain
+            if f"/{found.node}".endswith(f"/{node}"):
+                node = found.node
+            if found.origin is not None:
+                item = _counted(found.origin.source, found.origin.position)
+        where = ", ".join(filter(None, (called(chain, node), item and f"item {item}")))
         logger.warning(
-            "node {node!r}: attempt {attempt}{of} failed, the next is in {wait:.3g} s: {error}",
-            chain="",
+            "{where}: attempt {attempt}{of} failed, the next is in {wait:.3g} s: {error}",
+            where=where,
+            chain=chain,
             node=node,
-            item=None,
+            item=item,
             attempt=attempt,
             of="" if attempts is None else f" of {attempts}",
             wait=wait,
@@ -136,7 +146,11 @@ def place_of(failure: Failure) -> str | None:
     place = failure.place
     if place is None or place.position is None:
         return None
-    return f"{place.source or ''}[{place.position}]"
+    return _counted(place.source, place.position)
+
+
+def _counted(source: str | None, position: int) -> str:
+    return f"{source or ''}[{position}]"
 
 
 def said_by(error: BaseException) -> str:

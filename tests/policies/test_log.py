@@ -6,7 +6,7 @@ import io
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from loguru import _logger as loguru_logger
 from loguru import logger
 
 import rxchain
+from rxchain import Chain, DeadLetters, Retry, Undo, node
+from rxchain import operators as ops
 from rxchain.policies import _log
+from rxchain.testing import run
 from rxchain.types import Failure, Place
 
 
@@ -116,6 +119,100 @@ def test_a_retry_is_told_with_its_node_and_attempt(records: list[Any]) -> None:
     for record, attempt in zip(records, (2, 3)):
         bound = {name: record["extra"][name] for name in ("chain", "node", "item", "attempt")}
         assert bound == {"chain": "", "node": "charge", "item": None, "attempt": attempt}
+
+
+def flaky(items: Sequence[Any], asynchronous: bool, name: str = "charge", **declared: Any) -> Any:
+    """A node that fails once with each of *items*."""
+    left = list(items)
+
+    def charge(item: Any) -> Any:
+        if item in left:
+            left.remove(item)
+            raise ValueError("busy")
+        return item
+
+    async def charge_later(item: Any) -> Any:
+        await asyncio.sleep(0)
+        return charge(item)
+
+    return node(name=name, **declared)(charge_later if asynchronous else charge)
+
+
+TWICE = Retry(2, wait=0)
+COUNTING = DeadLetters([])
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("window", [1, 4])
+@pytest.mark.parametrize(
+    ("around", "named"),
+    [
+        (lambda part: part, "charge"),
+        (lambda part: Chain(part, name="paying"), "paying/charge"),
+        (lambda part: ops.saga(part), "saga/charge"),
+        (lambda part: Chain(ops.catch(Chain(str.strip, ops.saga(part)), 0), name="pay"), "pay/catch/saga/charge"),
+    ],
+)
+def test_a_retry_in_a_chain_is_told_with_its_chain_and_the_place_of_its_item(
+    records: list[Any], around: Any, named: str, window: int, asynchronous: bool
+) -> None:
+    logger.enable("rxchain")
+    timed: dict[str, Any] = {"item_timeout": 9} if asynchronous else {}
+    failing = flaky(["b", "d"], asynchronous, retry=TWICE, **timed)
+    chain = Chain(str.strip, around(failing), name="orders", window=window, on_error=COUNTING)
+    assert run(chain.collect(["a", "b", "c", "d"])) == ["a", "b", "c", "d"]
+    assert [record["message"] for record in records] == [
+        f"node '{named}' of chain 'orders', item [{k}]: attempt 1 of 2 failed, the next is in 0 s: ValueError: busy"
+        for k in (1, 3)
+    ]
+    fields = [{name: r["extra"][name] for name in ("chain", "node", "item", "attempt")} for r in records]
+    assert fields == [{"chain": "orders", "node": named, "item": f"[{k}]", "attempt": 1} for k in (1, 3)]
+
+
+def test_a_part_that_is_tried_again_is_told_as_itself(records: list[Any]) -> None:
+    logger.enable("rxchain")
+    run(Chain(ops.retry(flaky("b", True), TWICE), name="orders", on_error=COUNTING).collect("ab"))
+    assert records[0]["message"].startswith("node 'retry' of chain 'orders', item [1]: attempt 1 of 2 failed")
+
+
+def test_of_a_chain_that_a_node_of_another_runs_its_own_name_is_told(records: list[Any]) -> None:
+    inner: Any = Chain(flaky("b", True, retry=TWICE), name="inner")
+
+    async def order(item: str) -> Any:
+        return await inner.run(item)
+
+    logger.enable("rxchain")
+    run(Chain(order, name="orders", on_error=COUNTING).collect("ab"))
+    assert (records[0]["extra"]["chain"], records[0]["extra"]["node"], records[0]["extra"]["item"]) == (
+        "inner", "charge", None
+    )  # fmt: skip
+
+
+def test_where_items_are_not_counted_a_retry_has_no_place(records: list[Any]) -> None:
+    logger.enable("rxchain")
+    run(Chain(flaky("b", True, retry=TWICE), name="orders").collect("ab"))
+    assert records[0]["message"].startswith("node 'charge' of chain 'orders': attempt 1 of 2")
+    assert records[0]["extra"]["item"] is None
+
+
+def test_what_a_node_itself_tries_again_keeps_its_name(records: list[Any]) -> None:
+    asking = TWICE.around(flaky("b", True).logic, "ask")
+
+    async def order(item: str) -> Any:
+        return await asking(item)
+
+    logger.enable("rxchain")
+    run(Chain(order, name="orders").collect("ab"))
+    assert (records[0]["extra"]["chain"], records[0]["extra"]["node"]) == ("orders", "ask")
+
+
+def test_an_undo_that_is_tried_again_stands_alone(records: list[Any]) -> None:
+    undoing = flaky("b", True).logic
+    logger.enable("rxchain")
+    chain = Chain(node(undo=Undo(undoing, retry=TWICE))(str.strip), ops.map(int), name="orders", on_error=COUNTING)
+    run(chain.collect(["1", "b"]))
+    extra = records[0]["extra"]
+    assert (extra["chain"], extra["node"], extra["item"]) == ("", "the undo of strip", None)
 
 
 def test_a_failure_is_told_without_what_the_item_was(records: list[Any]) -> None:

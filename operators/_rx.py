@@ -6,6 +6,7 @@ that is pulled can use them, in a row with asynchronous steps.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextvars import copy_context
 from importlib import import_module
 from typing import Any
 
@@ -56,7 +57,7 @@ def rx(*operators: Callable[[Any], Any], max_buffer: int = MAX_BUFFER) -> Step[A
 
     async def over(source: Any) -> AsyncIterator[Any]:
         loop = asyncio.get_running_loop()
-        outputs: Inlet[Any] = Inlet(max_buffer, "error", lambda _: _full(max_buffer))
+        outputs: Inlet[Any] = Inlet(max_buffer, "error", lambda _: _full(max_buffer), context=copy_context())
         # By name: who uses this has reactivex, and nobody else need load it.
         reactivex, subject = import_module("reactivex"), import_module("reactivex.subject").Subject()
         scheduler = import_module("reactivex.scheduler.eventloop").AsyncIOThreadSafeScheduler(loop)

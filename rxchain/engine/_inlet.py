@@ -9,10 +9,10 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context, Token, copy_context
 from typing import Any
 
-from rxchain.engine._arrival import Arrived
+from rxchain.engine._arrival import Arrived, leave
 from rxchain.engine._failure import raisable
 from rxchain.errors import Overflow
 from rxchain.types import OverflowPolicy, T
@@ -66,6 +66,8 @@ class Inlet(AsyncIterator[T]):
         self._followed = False
         self._out = False
         """Whether an item has been pulled: when the next is asked for, it is done with."""
+        self._tokens: list[Token[Any]] = []
+        """What the context of the item that was pulled last has set here."""
         self._puller: asyncio.Future[None] | None = None
         self._emptied: asyncio.Future[None] | None = None
         self._senders: deque[tuple[asyncio.Future[None], Any]] = deque()
@@ -180,6 +182,9 @@ class Inlet(AsyncIterator[T]):
     # --- pulling
 
     async def __anext__(self) -> T:
+        """The next item. Who follows is given it as `Arrived`; else its variables are set until the next is asked for."""
+        if self._tokens:
+            self._leave()
         if self._out:
             self._out = False
             self._gone += 1
@@ -187,13 +192,16 @@ class Inlet(AsyncIterator[T]):
                 self._let_in()
         while await self.holds():
             try:
-                item: T = self.waiting.popleft()
+                item = self.waiting.popleft()
             except IndexError:
                 continue  # it gave way to another, which is about to come
             if self._emptied is not None and not self.waiting:
                 _let_go(self._emptied)
             self._out = not self._followed
-            return item
+            if type(item) is Arrived and not self._followed:
+                self._tokens = item.enter()
+                return item.item  # type: ignore[no-any-return]
+            return item  # type: ignore[no-any-return]
         raise StopAsyncIteration
 
     async def holds(self) -> bool:
@@ -255,7 +263,14 @@ class Inlet(AsyncIterator[T]):
 
     async def aclose(self) -> None:
         """The same, by whoever has pulled."""
+        self._leave()
         self.stop()
+
+    def _leave(self) -> None:
+        """Leave the context of the item that was pulled."""
+        tokens, self._tokens = self._tokens, []
+        with suppress(ValueError):  # who asks each time in another task has a copy of the context, which has gone
+            leave(tokens)
 
     def note_abandoned(self, error: BaseException) -> None:
         """Note on what ended it all how many items have not even been pulled."""

@@ -597,7 +597,9 @@ def test_many_subscriptions_without_a_loop_leave_no_thread() -> None:
 who: ContextVar[str] = ContextVar("who", default="nobody")
 
 
-def test_the_context_of_an_items_arrival_holds_in_its_nodes() -> None:
+@pytest.mark.parametrize("window", [1, 2, 16])
+@pytest.mark.parametrize("before", [[], [ops.throttle(0.5)], [ops.rx(rx.map(int))], [ops.batch(1), ops.unbatch()]])
+def test_the_context_of_an_items_arrival_holds_in_its_nodes(before: list[Any], window: int) -> None:
     async def main() -> list[str]:
         seen: list[str] = []
 
@@ -608,12 +610,13 @@ def test_the_context_of_an_items_arrival_holds_in_its_nodes() -> None:
 
         subject = Subject[int]()
         who.set("subscriber")
-        end = Seen(subject.pipe(Chain(later, notes)))
+        end = Seen(subject.pipe(Chain(*before, later, notes, window=window)))
         for name in ("ada", "bob", None, "cyd"):
             context = copy_context()
             if name is not None:
                 context.run(who.set, name)
             context.run(subject.on_next, 1)
+            await asyncio.sleep(5)
         subject.on_completed()
         await end.end()
         return seen

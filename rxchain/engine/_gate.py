@@ -282,6 +282,10 @@ class _SoMany(_HoldsBack):
         """Be told of one that has come, in front or inside."""
         raise NotImplementedError
 
+    def leave(self, visitor: Visitor) -> None:
+        """Come out, whatever the order: those behind need not wait."""
+        raise NotImplementedError
+
     def _admit(self) -> None:
         while self.waiting and self.inside < self.most:
             visitor = self.waiting.popleft()
@@ -335,7 +339,6 @@ class Several(_SoMany):
             self._lets_go(self._line.popleft())
 
     def leave(self, visitor: Visitor) -> None:
-        """Come out, whatever the order: those behind need not wait."""
         self.inside -= 1
         if self.waiting:
             self._admit()
@@ -404,7 +407,6 @@ class Line(_SoMany):
         self.turn = self.next if self._leads_on and not (early or self._leaving or self.waiting) else -1
 
     def leave(self, visitor: Visitor) -> None:
-        """Come out, whatever the order: those behind need not wait."""
         self.inside -= 1
         if self.waiting:
             self._admit()

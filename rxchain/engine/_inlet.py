@@ -182,7 +182,7 @@ class Inlet(AsyncIterator[T]):
     # --- pulling
 
     async def __anext__(self) -> T:
-        """The next item. Who follows is given it as `Arrived`; else its variables are set until the next is asked for."""
+        """The next item. Who follows gets it as `Arrived`; else its variables are set until the next is asked for."""
         if self._tokens:
             self._leave()
         if self._out:

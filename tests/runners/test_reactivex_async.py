@@ -598,19 +598,35 @@ who: ContextVar[str] = ContextVar("who", default="nobody")
 
 
 @pytest.mark.parametrize("window", [1, 2, 16])
-@pytest.mark.parametrize("before", [[], [ops.throttle(0.5)], [ops.rx(rx.map(int))], [ops.batch(1), ops.unbatch()]])
-def test_the_context_of_an_items_arrival_holds_in_its_nodes(before: list[Any], window: int) -> None:
+@pytest.mark.parametrize("before", [None, ops.throttle(0.5), ops.rx(rx.map(int)), ops.batch(1)])
+def test_the_context_of_an_items_arrival_holds_in_its_nodes(before: Any, window: int) -> None:
+    assert seen_behind(before, window) == ["ada", "bob", "subscriber", "cyd"]
+
+
+@pytest.mark.parametrize("window", [1, 16])
+@pytest.mark.parametrize("before", [ops.delay(1), ops.buffer(2), ops.batch(1, within=9)])
+def test_behind_what_keeps_items_for_a_while_it_holds_no_longer(before: Any, window: int) -> None:
+    assert seen_behind(before, window) == ["subscriber"] * 4
+
+
+def seen_behind(before: Any, window: int) -> list[str]:
+    """What a node sees of the contexts in which items were pushed; that it is given items is seen, too."""
+
+    def first(x: Any) -> Any:
+        return x[0] if isinstance(x, list) else x
+
     async def main() -> list[str]:
         seen: list[str] = []
 
         async def notes(x: int) -> int:
             await asyncio.sleep(1)
+            assert x == 1
             seen.append(who.get())
             return x
 
         subject = Subject[int]()
         who.set("subscriber")
-        end = Seen(subject.pipe(Chain(*before, later, notes, window=window)))
+        end = Seen(subject.pipe(Chain(*([before] if before else []), first, later, notes, window=window)))
         for name in ("ada", "bob", None, "cyd"):
             context = copy_context()
             if name is not None:
@@ -621,7 +637,7 @@ def test_the_context_of_an_items_arrival_holds_in_its_nodes(before: list[Any], w
         await end.end()
         return seen
 
-    assert run(main()) == ["ada", "bob", "subscriber", "cyd"]
+    return run(main())
 
 
 # --- laws

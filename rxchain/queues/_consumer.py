@@ -35,6 +35,8 @@ class Consumer(Generic[T]):
         """What is in its hands, in the order of taking."""
         self.keys: dict[Hashable, int] = {}
         """How much of each key it has, waiting or in its hands."""
+        self.kept: dict[Delivery[T], None] = {}
+        """What has gone back for a while and is kept for it, for the sake of its key."""
         self.waiters, self.held = Waiters(), Waiters()
         """Those who wait for a task at this end, and those who wait for `resume`."""
         self.paused = self.lost = False

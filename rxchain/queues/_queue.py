@@ -463,6 +463,7 @@ class TaskQueue(Generic[T]):
                 "    with queue.consumer('ann') as ann: await ann.get()  # correct"
             )
         if consumer is not None and consumer.ended:
+            self._watch_again()  # whoever waited at it may have had the timer for all
             raise QueueClosed(f"consumer {consumer.name!r} of {self.name!r} is not open: it lives inside its with")
         if finished and self._closed and self._is_done():
             raise QueueClosed(f"{self.name!r} is closed, and all of its tasks are done")

@@ -63,22 +63,25 @@ class Shares:
     def enter(self, task: "Delivery[Any]") -> None:
         """It can be taken now: by whom it has been kept for, while it was delayed, or by anybody."""
         consumer = task._consumer
-        if consumer is not None and not (consumer.away or consumer.ended):
+        if consumer is None:
+            self._ready.push(task)
+            self.deal_to_waiting()
+            return
+        del consumer.kept[task]
+        if not consumer.away:
             self._give(task, consumer)
             return
         task._consumer = None
         self._ready.push(task)
-        if consumer is not None:
-            self.let_go(task, consumer)
-            self.take_back(consumer)  # others of its key
-        else:
-            self.deal_to_waiting()
+        self.let_go(task, consumer)
+        self.take_back(consumer)  # others of its key
 
     def keep(self, task: "Delivery[Any]", again: "Delivery[Any]") -> None:
         """*task* goes back for a while, as *again*: until it is there, its key stays where it is."""
         consumer = task._consumer
         if consumer is not None and task._key in consumer.keys:
             consumer.keys[task._key] += 1
+            consumer.kept[again] = None
             again._consumer = consumer
 
     def _least_busy(self, asks: "Consumer[Any] | None") -> "Consumer[Any]":
@@ -120,4 +123,7 @@ class Shares:
         for key in consumer.keys:
             del self._owners[key]
         consumer.keys.clear()
+        for task in consumer.kept:
+            task._consumer = None
+        consumer.kept.clear()
         self.take_back(consumer)

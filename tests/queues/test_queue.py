@@ -174,6 +174,25 @@ def test_whoever_had_the_timer_hands_it_on_when_it_is_cancelled() -> None:
     run(main())
 
 
+def test_whoever_had_the_timer_hands_it_on_when_its_consumer_ends() -> None:
+    async def main() -> None:
+        queue = queue_now()
+        with queue.consumer("ann") as ann:
+            ann.pause()
+            has_the_timer = asyncio.create_task(ann.get())
+            await asyncio.sleep(0)
+            await queue.put("x", delay=5)
+            await asyncio.sleep(0)
+            waits = asyncio.create_task(queue.get())
+            await asyncio.sleep(0)
+        with pytest.raises(QueueClosed, match="not open"):
+            await has_the_timer
+        assert (await waits).item == "x"
+        assert now() == 5
+
+    run(main())
+
+
 def test_whoever_had_the_timer_hands_it_on_when_it_has_found_a_task() -> None:
     async def main() -> None:
         queue = queue_now()
@@ -773,6 +792,28 @@ def test_whoever_waits_is_given_what_another_leaves_behind() -> None:
                 assert (await asyncio.wait_for(waiting, 1)).item == 1
 
     run(main())
+
+
+def test_a_consumer_that_begins_again_has_no_key_of_before() -> None:
+    at = 0.0
+    queue: TaskQueue[str] = TaskQueue(balance="by_key", key=lambda item: item[0], clock=lambda: at)
+    ann, bob = queue.consumer("ann"), queue.consumer("bob")
+    with ann:
+        queue.put_nowait("k1")
+        assert ann.get_nowait().nack(delay=1)
+    with ann, bob:
+        queue.put_nowait("k2")
+        k2 = bob.get_nowait()
+        at = 2.0
+        with pytest.raises(LookupError):
+            ann.get_nowait()
+        k1 = bob.get_nowait()
+        assert (k2.item, k1.item, k1.attempt) == ("k2", "k1", 2)
+        assert k2.ack()
+        queue.put_nowait("k3")
+        with pytest.raises(LookupError):
+            ann.get_nowait()
+        assert k1.ack()
 
 
 @pytest.mark.parametrize("others", [98, 99, 100, 101, 250])

@@ -28,6 +28,7 @@ class Inlet(AsyncIterator[T]):
             asked for, or when the puller says so (`follow`).
         overflow: what is done with one more that is pushed.
         full: makes the error for ``overflow="error"``; is told whether ``"block"`` was wanted, and could not be.
+        number: what an item is made into as it is pushed, if it is to know its place.
         context: where items are expected to come from; those that bring other variables along are given as `Arrived`.
     """
 
@@ -43,11 +44,12 @@ class Inlet(AsyncIterator[T]):
         full: Callable[[bool], Overflow],
         *,
         loop: asyncio.AbstractEventLoop | None = None,
+        number: Callable[[T], Any] | None = None,
         context: Context | None = None,
     ) -> None:
         self._window, self._overflow, self._full = window, overflow, full
         self._loop = loop if loop is not None else asyncio.get_running_loop()
-        self._context = context
+        self._number, self._context = number, context
         self.dropped = self.abandoned = 0
         self.waiting: deque[Any] = deque()
         """Those that have come and have not been pulled; who follows may take them from here."""
@@ -77,7 +79,9 @@ class Inlet(AsyncIterator[T]):
 
     def push(self, item: T) -> bool:
         """Put *item* in, from any thread; False when no more are wanted, as after `end`."""
-        arrived = item if self._context is None else self._arrived(item)
+        arrived = item if self._number is None else self._number(item)
+        if self._context is not None:
+            arrived = self._arrived(arrived)
         with self._lock:
             if self._ended or (self._pushed - self._gone >= self._window and not self._give_way()):
                 return not self._ended
@@ -95,7 +99,9 @@ class Inlet(AsyncIterator[T]):
 
         Cancelled while it waits, it takes the item back.
         """
-        arrived = item if self._context is None else self._arrived(item)
+        arrived = item if self._number is None else self._number(item)
+        if self._context is not None:
+            arrived = self._arrived(arrived)
         if self._ended:
             await asyncio.sleep(0)  # a producer that never looks must not keep the loop to itself
             return
@@ -134,7 +140,12 @@ class Inlet(AsyncIterator[T]):
         if puller is not None:
             self._wake(puller)
 
-    def _arrived(self, item: T) -> Any:
+    @property
+    def numbered(self) -> bool:
+        """Whether its items come as pairs, each with where it stands."""
+        return self._number is not None
+
+    def _arrived(self, item: Any) -> Any:
         context = copy_context()
         return Arrived(item, context) if context and context != self._context else item
 

@@ -384,7 +384,8 @@ class Weaver:
         """The same where no source is asked: one item is there, or each is sent."""
         handlers = [*self.stop_handler]
         if self.mode.source == "push":
-            loop = [ast.While(ast.Constant(True), [*ast.parse("x0 = yield").body, *loop], [])]
+            target = "origin, x0" if self.mode.origin_in else "x0"
+            loop = [ast.While(ast.Constant(True), [*ast.parse(f"{target} = yield").body, *loop], [])]
             completed = self.names.constant(support.Completed, "Completed")
             handlers.append(ast.ExceptHandler(_load(completed), None, [ast.Pass()]))
         return [ast.Try([*starts, *loop], handlers, [], [])] if handlers else [*starts, *loop]

@@ -15,23 +15,21 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
 from contextlib import aclosing
 from contextvars import copy_context
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from rxchain.engine import Atom, Completed, Label, Mode, Segment, a_kind_of, shorten
+from rxchain.engine import Atom, Completed, Label, Segment, a_kind_of, shorten
 from rxchain.engine._fold import folded
 from rxchain.engine._inlet import Inlet
 from rxchain.errors import CompositionError, Overflow
 from rxchain.runners._ending import is_ending, owned_task
 from rxchain.runners._execution import Execution
+from rxchain.runners._pushed import Push, pushed
 from rxchain.types import AnyIterable, T
 
 if TYPE_CHECKING:
     from aioreactive import AsyncObservable, AsyncObserver, AsyncRx
     from expression.system import AsyncDisposable
-
-_PUSH = Mode("push", "emit", False)
 
 
 def is_async_observable(source: object) -> bool:
@@ -255,7 +253,9 @@ class _Fed(_Pumped):
     def __init__(self, observer: AsyncObserver[Any], execution: Execution) -> None:
         super().__init__(observer, f"chain {execution.label.chain!r}" if execution.label.chain else "the chain")
         self._execution = execution
-        self._inlet: Inlet[Any] = Inlet(execution.window, "error", _never_full, context=copy_context())
+        self._inlet: Inlet[Any] = Inlet(
+            execution.window, "error", _never_full, number=execution.numbering(), context=copy_context()
+        )
 
     async def to(self, source: AsyncObservable[Any]) -> AsyncDisposable:
         """Begin, and subscribe to *source*."""
@@ -285,12 +285,11 @@ class _Fed(_Pumped):
 # --- chains in the sender
 
 
-def _inside_the_sender(execution: Execution) -> Callable[..., Generator[None, Any, None]] | None:
+def _inside_the_sender(execution: Execution) -> Push | None:
     """The program of a chain that never suspends, and by which no more than a few items follow from one."""
     if execution.asynchronous or any(_multiplies(op) for op in execution.operators):
         return None
-    handler = execution.on_error.afresh()
-    programs = execution.bind(replace(_PUSH, on_error=handler.how, resumes=handler.resumes), handler)
+    programs = pushed(execution, execution.on_error.afresh())
     if len(programs) > 1 or isinstance(programs[0], Segment):
         return None
     return programs[0]
@@ -311,7 +310,7 @@ def _multiplies(op: Atom) -> bool:
 class _Sent:
     """One run of a synchronous chain: its program goes on in whoever sends, and in whoever subscribes."""
 
-    def __init__(self, observer: AsyncObserver[Any], program: Callable[..., Generator[None, Any, None]]) -> None:
+    def __init__(self, observer: AsyncObserver[Any], program: Push) -> None:
         self._observer = observer
         self._outputs: deque[Any] = deque()
         self._program = program(self._outputs.append)

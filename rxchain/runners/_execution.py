@@ -29,7 +29,7 @@ from rxchain.engine import (
 )
 from rxchain.engine._inlet import Inlet
 from rxchain.errors import CompositionError
-from rxchain.runners._on_error import STOP, Handler, OnError, Origin, handler_for, numbered
+from rxchain.runners._on_error import STOP, Handler, OnError, Origin, handler_for, numbered, numbering
 from rxchain.types import Failure, OverflowPolicy, Place
 
 _ONE = Mode("one", "one", True)
@@ -295,10 +295,21 @@ class Execution:
         mode = Mode(kind, sink, asynchronous or kind == "async for", handler.how, resumes=handler.resumes)
         if self.plan.asynchronous and self.window > 1 and asynchronous:
             mode = replace(mode, crew=True)
-        whole = bool(self.operators) and self.operators[0].definition.syntax.over
-        if handler.places and not isinstance(source, Inlet) and not whole:
+        if isinstance(source, Inlet):
+            return replace(mode, origin_in=source.numbered), source
+        if handler.places and not self._begins_whole:
             return replace(mode, origin_in=True), numbered(source)
         return mode, source
+
+    @property
+    def _begins_whole(self) -> bool:
+        """Whether its first operator takes the stream as a whole: there no item is known by its number."""
+        return bool(self.operators) and self.operators[0].definition.syntax.over
+
+    def numbering(self) -> Callable[[Any], Any] | None:
+        """What items are made into for one run into which they are pushed, if somebody may want to know their places."""
+        asked = self.on_error.places or self.on_error.fresh is not None
+        return numbering() if asked and not self._begins_whole else None
 
     def _no_source(self, source: Any) -> CompositionError:
         if hasattr(source, "subscribe") or hasattr(source, "subscribe_async"):

@@ -1,5 +1,6 @@
 """What a chain does about the failure of an item, made ready: who is told, and how."""
 
+import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -95,6 +96,12 @@ def numbered(source: Any) -> Any:
     named = name if isinstance(name, str) else None
     pairs = _anumbered(source, named) if isinstance(source, AsyncIterable) else _numbered(source, named)
     return upstream(pairs, source)
+
+
+def numbering() -> Callable[[Any], tuple[Origin, Any]]:
+    """The same for items that are pushed: makes each the pair that `numbered` would give. For one run, on any thread."""
+    positions = itertools.count()
+    return lambda item: (Origin(item, next(positions), None), item)
 
 
 def _numbered(source: Iterable[Any], name: str | None) -> Iterator[tuple[Origin, Any]]:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rxchain.engine import Completed, Mode, Segment
+from rxchain.engine import Completed, Segment
 from rxchain.runners._execution import Execution
 from rxchain.runners._on_error import Handler
+from rxchain.runners._pushed import Push, pushed
 from rxchain.runners._reactivex_async import with_tasks
 
 if TYPE_CHECKING:
     from reactivex import Observable
     from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
-
-_PUSH = Mode("push", "emit", False)
 
 
 def is_observable(source: object) -> bool:
@@ -44,13 +42,13 @@ def on_observable(source: Observable[Any], execution: Execution) -> Observable[A
 
 
 def _through(source: Observable[Any], execution: Execution, handler: Handler) -> Observable[Any]:
-    for program in execution.bind(replace(_PUSH, on_error=handler.how, resumes=handler.resumes), handler):
+    for program in pushed(execution, handler):
         assert not isinstance(program, Segment)
         source = _piped(source, program)
     return source
 
 
-def _piped(source: Observable[Any], program: Callable[..., Generator[None, Any, None]]) -> Observable[Any]:
+def _piped(source: Observable[Any], program: Push) -> Observable[Any]:
     from reactivex import Observable
 
     def subscribe(observer: ObserverBase[Any], scheduler: SchedulerBase | None = None) -> DisposableBase:
@@ -62,7 +60,7 @@ def _piped(source: Observable[Any], program: Callable[..., Generator[None, Any, 
 class _Subscription:
     """One run of a program that items are pushed into."""
 
-    def __init__(self, observer: ObserverBase[Any], program: Callable[..., Generator[None, Any, None]]) -> None:
+    def __init__(self, observer: ObserverBase[Any], program: Push) -> None:
         from reactivex.disposable import SingleAssignmentDisposable
 
         self._observer = observer

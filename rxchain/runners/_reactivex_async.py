@@ -62,7 +62,12 @@ class _Run:
             self._loop = self._thread.loop
         self._context = copy_context()
         self._inlet: Inlet[Any] = Inlet(
-            execution.window, execution.overflow, self._full, loop=self._loop, context=self._context.copy()
+            execution.window,
+            execution.overflow,
+            self._full,
+            loop=self._loop,
+            number=execution.numbering(),
+            context=self._context.copy(),
         )
         self._context.run(lambda: _inside.set((*_inside.get(), self)))
         self._upstream = SingleAssignmentDisposable()

@@ -7,8 +7,20 @@ from typing import Any
 
 import pytest
 import reactivex
+from aioreactive import AsyncSubject
+from reactivex.subject import Subject
 
-from rxchain import Chain, CompositionError, DeadLetters, Failure, Place, Resume, Retry, node
+from rxchain import (
+    Chain,
+    CompositionError,
+    DeadLetters,
+    Failure,
+    Place,
+    Resume,
+    Retry,
+    TooManyDeadLetters,
+    node,
+)
 from rxchain import operators as ops
 from rxchain.policies import ErrorHandler
 from rxchain.streams import to_async_iterable
@@ -268,20 +280,79 @@ def test_from_synchronous_code_too_and_a_source_without_a_name_has_none() -> Non
     assert told.found == [("x", Place(None, 1))]
 
 
+Told = tuple[list[Any], Exception | None]
+
+
+async def on_an_observable(chain: Chain[Any, Any], items: list[str]) -> Told:
+    done, got = asyncio.get_running_loop().create_future(), list[Any]()
+    subject = Subject[str]()
+    subscription = subject.pipe(chain).subscribe(got.append, done.set_result, lambda: done.set_result(None))
+    for item in items:
+        subject.on_next(item)
+        await asyncio.sleep(0.01)
+    subject.on_completed()
+    error = await done
+    subscription.dispose()
+    return got, error
+
+
+async def on_an_async_observable(chain: Chain[Any, Any], items: list[str]) -> Told:
+    done, got = asyncio.get_running_loop().create_future(), list[Any]()
+
+    async def keep(result: Any) -> None:
+        got.append(result)
+
+    async def failed(error: Exception) -> None:
+        done.set_result(error)
+
+    async def ended() -> None:
+        done.set_result(None)
+
+    subject: Any = AsyncSubject()
+    subscription = await chain(subject).subscribe_async(keep, failed, ended)
+    for item in items:
+        await subject.asend(item)
+        await asyncio.sleep(0.01)
+    await subject.aclose()
+    error = await done
+    await subscription.dispose_async()
+    return got, error
+
+
+on_observables = pytest.mark.parametrize("host", [on_an_observable, on_an_async_observable])
+
+
 @both
-def test_on_an_observable_there_is_no_place(logic: Any) -> None:
+@on_observables
+@pytest.mark.parametrize("window", [1, 16])
+def test_on_an_observable_a_place_is_the_items_number_since_the_subscription(
+    host: Any, logic: Any, window: int
+) -> None:
+    for before in ([], [ops.filter(str.strip)], [ops.flat_map(str.split)]):
+        told = Places()
+        chain: Chain[Any, Any] = Chain(*before, logic, on_error=told, window=window)
+        for _ in range(2):
+            assert run(host(chain, ["1", "x", "2", "y"])) == ([1, 2], None)
+        assert told.found == [("x", Place(None, 1)), ("y", Place(None, 3))] * 2
+
+
+@both
+@on_observables
+def test_behind_a_step_that_takes_an_observable_as_a_whole_there_is_no_place(host: Any, logic: Any) -> None:
     told = Places()
-    got: list[int] = []
-
-    async def main() -> None:
-        done = asyncio.Event()
-        chain = Chain(logic, on_error=told)
-        reactivex.of("1", "x").pipe(chain).subscribe(got.append, on_completed=done.set)
-        await done.wait()
-
-    asyncio.run(main()) if logic is number else run(main())
-    assert got == [1]
+    assert run(host(Chain(ops.delay(1), logic, on_error=told), ["1", "x"])) == ([1], None)
     assert told.found == [("x", None)]
+
+
+@both
+@on_observables
+def test_limits_of_dead_letters_count_on_an_observable(host: Any, logic: Any) -> None:
+    letters: list[Any] = []
+    chain: Chain[Any, Any] = Chain(logic, on_error=DeadLetters(letters, streak=2))
+    got, error = run(host(chain, ["1", "x", "2", "y", "z", "3"]))
+    assert got == [1, 2]
+    assert isinstance(error, TooManyDeadLetters)
+    assert [letter.position for letter in letters] == [1, 3, 4]
 
 
 def test_a_source_with_places_is_closed_all_the_same() -> None:

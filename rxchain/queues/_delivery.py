@@ -12,7 +12,7 @@ from rxchain.types import T
 
 if TYPE_CHECKING:
     from rxchain.queues._consumer import Consumer
-    from rxchain.queues._queue import TaskQueue
+    from rxchain.queues._core import Core
 
 
 class Delivery(Generic[T]):
@@ -36,7 +36,7 @@ class Delivery(Generic[T]):
     """What was put in."""
     attempt: int
     """How often it has been taken, this time included."""
-    _queue: "TaskQueue[T]"
+    _queue: "Core[T]"
     """Where it was taken from; not set while it waits."""
     _number: int
     """Its place in the order of putting."""

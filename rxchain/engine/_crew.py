@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from contextvars import Token, copy_context
+from contextvars import Context, Token, copy_context
 from dataclasses import dataclass
 from types import CellType, FrameType, FunctionType
 from typing import Any, cast
@@ -60,9 +60,12 @@ class Worker:
     """Takes an item, takes it through the chain, and takes the next."""
 
     __slots__ = (
-        *("__weakref__", "at", "busy", "crew", "delivered", "done", "first", "gate", "held", "key", "moved", "number"),
-        *("run", "spent", "then", "tokens", "waiter"),
+        *("__weakref__", "at", "busy", "context", "crew", "delivered", "done", "first", "gate", "held", "key", "moved"),
+        *("number", "run", "spent", "then", "tokens", "waiter"),
     )
+
+    context: Context
+    """What it runs in, if it has a task of its own."""
 
     def __init__(self, crew: "Crew", *, first: bool = False) -> None:
         self.crew, self.first = crew, first
@@ -223,7 +226,7 @@ class Worker:
                 else line.inside + crew.taking < line.most and not line.waiting
             )
             and not (self.delivered and crew.count >= crew.window)
-            and copy_context() == crew.context
+            and self.context == crew.context
         ):
             if self.gate is exit_:
                 if exit_.waiting:
@@ -248,7 +251,7 @@ class Worker:
         if self.tokens:
             leave(self.tokens)
             self.tokens = []
-        if not self.first and copy_context() != crew.context:
+        if not self.first and self.context != crew.context:
             self.spent = True
         self.finish()
         if self.first or self.spent or not crew.may_take():
@@ -401,8 +404,12 @@ class Crew:
     def _blocked(self, frame: FrameType) -> str | None:
         return self.layout.node_at(frame) if frame.f_locals.get("crew") is self else None
 
-    def _begin(self, work: Any, role: str, went: Callable[[Any], object] | None = None) -> "asyncio.Task[None]":
-        task = asyncio.Task(work, loop=self.loop, name=f"{self.name}: {role}", context=self.context.copy())
+    def _begin(
+        self, work: Any, role: str, went: Callable[[Any], object] | None = None, context: Context | None = None
+    ) -> "asyncio.Task[None]":
+        if context is None:
+            context = self.context.copy()
+        task = asyncio.Task(work, loop=self.loop, name=f"{self.name}: {role}", context=context)
         self.tasks[task] = None
         task.add_done_callback(self.tasks.pop if went is None else went)
         return task
@@ -501,7 +508,8 @@ class Crew:
         self.take(worker)
         self.workers.append(worker)
         worker.run = lambda: run
-        self._begin(run, "worker", lambda task: self._went(worker, task))
+        worker.context = self.context.copy()
+        self._begin(run, "worker", lambda task: self._went(worker, task), worker.context)
 
     def _went(self, worker: Worker, task: "asyncio.Task[None]") -> None:
         """A worker has nothing more to do, or has failed."""

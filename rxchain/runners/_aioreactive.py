@@ -12,7 +12,7 @@ import ast
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import cache

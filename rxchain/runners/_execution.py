@@ -307,7 +307,7 @@ class Execution:
         return bool(self.operators) and self.operators[0].definition.syntax.over
 
     def numbering(self) -> Callable[[Any], Any] | None:
-        """What items are made into for one run into which they are pushed, if somebody may want to know their places."""
+        """What items that are pushed into one run are made into, if somebody may want to know their places."""
         asked = self.on_error.places or self.on_error.fresh is not None
         return numbering() if asked and not self._begins_whole else None
 

@@ -99,7 +99,7 @@ def numbered(source: Any) -> Any:
 
 
 def numbering() -> Callable[[Any], tuple[Origin, Any]]:
-    """The same for items that are pushed: makes each the pair that `numbered` would give. For one run, on any thread."""
+    """Makes an item that is pushed the pair that `numbered` would give. For one run, on any thread."""
     positions = itertools.count()
     return lambda item: (Origin(item, next(positions), None), item)
 

@@ -87,19 +87,34 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
     # --- the clocks
 
     def _enter(self, item: Any) -> Any:
-        entry = _Entry(self._ends.entered, self.clock())
+        before = self._entry()  # an item that has not come out
+        around = before.around if before is not None else _entered.get(None)
+        _entered.set(_Entry(self._ends, around, self.clock()))
         self._ends.entered += 1
-        entry.token = _entered.set(entry)
         return item
+
+    def _entry(self) -> "_Entry | None":
+        """The item at hand."""
+        entry = _entered.get(None)
+        while entry is not None and entry.ends is not self._ends:
+            entry = entry.around  # it is of a run in a node, and has not come out
+        return entry
 
     def _leave(self, item: Any) -> Any:
         # Behind a step that gives several results, others than who came in go on with them: nobody knows since when.
-        entry = _entered.get(None)
+        entry = self._entry()
         if entry is not None:
             now = self.clock()
             self._ends.add(entry.number, now, now - entry.began, _covered(entry.spans))
-            _reset(_entered, entry.token)
+            _entered.set(entry.around)
         return item
+
+    def _worked(self, began: float, ended: float) -> float:
+        """Note that a node worked on the item at hand; how long."""
+        entry = self._entry()
+        if entry is not None:
+            entry.spans.append((began, ended))
+        return ended - began
 
     def _clocked(self, name: str, node: ChainNode[Any, Any, Any], after: tuple[str, ...]) -> ChainNode[Any, Any, Any]:
         log = NodeLog(name)
@@ -166,11 +181,11 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
                             raise
                         result = await recover(item, error) if awaits_recovery else recover(item, error)
                 except Exception:
-                    attempts.ends(log, self.clock(), False)
+                    self._ended(attempts, log, False)
                     raise
                 finally:
                     _reset(mine, token)
-                attempts.ends(log, self.clock(), True)
+                self._ended(attempts, log, True)
                 return result
 
             return item_through
@@ -186,14 +201,19 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
                         raise
                     result = recover(item, error)
             except Exception:
-                attempts.ends(log, self.clock(), False)
+                self._ended(attempts, log, False)
                 raise
             finally:
                 _reset(mine, token)
-            attempts.ends(log, self.clock(), True)
+            self._ended(attempts, log, True)
             return result
 
         return item_through_now
+
+    def _ended(self, attempts: "_Item", log: NodeLog, succeeded: bool) -> None:
+        now = self.clock()
+        self._worked(attempts.began, now)
+        attempts.ends(log, now, succeeded)
 
     def _generator(self, node: ChainNode[Any, Any, Any], log: NodeLog) -> Callable[[Any], Any]:
         """A generator's function, of which only the time counts that it takes itself."""
@@ -210,7 +230,7 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
                         except StopAsyncIteration:
                             break
                         finally:
-                            spent += _worked(began, self.clock())
+                            spent += self._worked(began, self.clock())
                         yield result
                 except Exception:
                     log.failures += 1
@@ -233,7 +253,7 @@ class Measurement(AsyncIterator[Out_co], Generic[Out_co]):
                     except StopIteration:
                         break
                     finally:
-                        spent += _worked(began, self.clock())
+                        spent += self._worked(began, self.clock())
                     yield result
             except Exception:
                 log.failures += 1
@@ -263,7 +283,6 @@ class _Item:
         for began, ended in self.succeeded:
             log.attempts.add(ended - began)
         log.waited += max(0.0, now - self.began - _covered([*self.failed, *self.succeeded]))
-        _worked(self.began, now)
         if succeeded:
             log.items.add(now - self.began)
         else:
@@ -273,25 +292,17 @@ class _Item:
 class _Entry:
     """When an item came in, as which, and when nodes worked on it."""
 
-    __slots__ = ("began", "number", "spans", "token")
+    __slots__ = ("around", "began", "ends", "number", "spans")
 
-    token: "Token[_Entry]"
-
-    def __init__(self, number: int, began: float) -> None:
-        self.number, self.began = number, began
+    def __init__(self, ends: Ends, around: "_Entry | None", began: float) -> None:
+        self.ends, self.number, self.began = ends, ends.entered, began
+        self.around = around
+        """The item that the run is in, if that is measured as well."""
         self.spans: list[tuple[float, float]] = []
 
 
-_entered: "ContextVar[_Entry]" = ContextVar("rxchain entered")
+_entered: "ContextVar[_Entry | None]" = ContextVar("rxchain entered")
 _attempts: "ContextVar[_Item]" = ContextVar("rxchain attempts")
-
-
-def _worked(began: float, ended: float) -> float:
-    """Note that a node worked on the item at hand; how long."""
-    entry = _entered.get(None)
-    if entry is not None:
-        entry.spans.append((began, ended))
-    return ended - began
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:

@@ -201,6 +201,33 @@ def test_items_that_fail_or_are_dropped_take_their_share_of_the_throughput() -> 
     assert (found.total.count, found.throughput) == (4, 1.0)
 
 
+def test_an_item_that_failed_is_not_who_comes_out_behind_it() -> None:
+    async def second(item: int) -> int:
+        await asyncio.sleep(1)
+        if item == 1:
+            raise ValueError(item)
+        return item
+
+    found = measured(Chain(second, ops.concat_map(lambda item: [item, item]), window=1), [1, 2], "skip")
+    assert (found.total.count, found.total.mean, found.worked.mean) == (1, 1.0, 1.0)
+
+
+def test_a_measured_run_inside_of_a_node_is_apart_from_that_of_the_chain() -> None:
+    inner: list[Measured] = []
+
+    async def outer(item: int) -> int:
+        run_: Measurement[int] = Measurement(
+            Chain(sleeps("a", 1.0), failing_first("b", 1, 1.0), window=1), [item], "skip"
+        )
+        inner.append(await run_.finish())
+        await asyncio.sleep(1)
+        return item
+
+    found = measured(Chain(outer), [1, 2])
+    assert (found.total.count, found.total.mean, found.worked.mean) == (2, 3.0, 3.0)
+    assert [one.total.count for one in inner] == [0, 0]
+
+
 def test_one_result_has_no_throughput_and_results_at_once_have_no_bound() -> None:
     one, many = measured(Chain(abs), [1]), measured(Chain(abs), [1, 2])
     assert str(one).splitlines()[-1].startswith("- items a second")

@@ -12,13 +12,13 @@ import weakref
 from concurrent.futures import BrokenExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rxchain.engine import shorten
 from rxchain.errors import CompositionError
 from rxchain.schedulers._errors import PoolClosed
 from rxchain.schedulers._placed import Call
+from rxchain.schedulers._pool import Pool
 
 if TYPE_CHECKING:
     from rxchain.schedulers._team import Team
@@ -37,7 +37,7 @@ class ProcessesStatistics:
     """Calls that run or wait."""
 
 
-class Processes:
+class Processes(Pool):
     """A pool of processes of your own, for ``node(..., on=Processes(4))``.
 
     >>> import asyncio, math
@@ -156,25 +156,6 @@ class Processes:
             team, self._team = self._team, None
             self._changed.notify_all()
         return team
-
-    def __enter__(self) -> "Processes":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close(wait=kind is None or issubclass(kind, Exception))
-
-    async def __aenter__(self) -> "Processes":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is None or issubclass(kind, Exception):
-            await self.aclose()
-        else:
-            self.close(wait=False)
 
 
 def _set(future: "asyncio.Future[None]") -> None:

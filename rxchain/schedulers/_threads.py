@@ -17,13 +17,13 @@ from _thread import LockType, allocate_lock
 from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass
-from types import TracebackType
 
 from rxchain.engine import shorten
 from rxchain.errors import CompositionError
 from rxchain.schedulers._abandoned import report_abandoned, report_left
 from rxchain.schedulers._errors import PoolClosed
 from rxchain.schedulers._placed import Call
+from rxchain.schedulers._pool import Pool
 
 SHARED_SIZE = 64
 """Threads of the shared pool at most. Nodes say themselves how many of their calls run at once."""
@@ -47,7 +47,7 @@ class ThreadsStatistics:
     """Calls that have not begun."""
 
 
-class Threads:
+class Threads(Pool):
     """A pool of threads of your own, for ``node(..., on=Threads(16))``.
 
     >>> import asyncio, threading
@@ -250,25 +250,6 @@ class Threads:
                 self._resting.pop().release()
             except IndexError:
                 break
-
-    def __enter__(self) -> "Threads":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close(wait=kind is None or issubclass(kind, Exception))
-
-    async def __aenter__(self) -> "Threads":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is None or issubclass(kind, Exception):
-            await self.aclose()
-        else:
-            self.close(wait=False)
 
 
 class _Worker(threading.Thread):

@@ -262,6 +262,8 @@ class Shares(RuleBasedStateMachine):
         self.queue: TaskQueue[int] = TaskQueue(
             order, balance=balance, key=key, visibility=visibility, clock=lambda: self.now
         )
+        self.ends: dict[int, Consumer[int]] = {}
+        """One for each worker, whether it is there or not: it comes back to it."""
         self.workers: dict[int, Consumer[int]] = {}
         self.held: dict[int, tuple[int, Delivery[int]]] = {}
         """By item: who has it."""
@@ -287,7 +289,8 @@ class Shares(RuleBasedStateMachine):
     @rule(worker=st.integers(0, 3))
     def come(self, worker: int) -> None:
         if worker not in self.workers:
-            self.workers[worker] = self.queue.consumer(str(worker)).__enter__()
+            self.workers[worker] = self.ends.setdefault(worker, self.queue.consumer(str(worker))).__enter__()
+            self.workers[worker].resume()
 
     @rule(worker=st.integers(0, 3))
     def go(self, worker: int) -> None:

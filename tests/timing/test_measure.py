@@ -282,7 +282,7 @@ def test_what_comes_out_is_the_same_as_without_measuring(kinds: list[str], items
         assert found.worked.count == found.total.count <= len(items) * 32
         assert found.worked.mean <= found.total.mean or not found.total.count
         if window == 1 and "many" not in kinds:  # results of one item wait for each other
-            assert found.worked == found.total
+            assert repr(found.worked) == repr(found.total)  # where there is nothing, each is nan
 
     run(main())
 

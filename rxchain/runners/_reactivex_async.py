@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from rxchain.engine._inlet import Inlet
 from rxchain.engine._loop_thread import LoopThread
 from rxchain.errors import Overflow
-from rxchain.policies._log import must_see
 from rxchain.runners._ending import is_ending, owned_task
 from rxchain.runners._execution import Execution
 
@@ -129,6 +128,8 @@ class _Run:
         )
 
     def _warn(self, text: str) -> None:
+        from rxchain.policies._log import must_see  # not when rxchain is imported: policies take as long as all of it
+
         execution = self._execution
         must_see(
             f"{self._name} (overflow={execution.overflow!r}, window={execution.window}): {text}",

@@ -125,7 +125,9 @@ def test_importing_rxchain_loads_no_other_library() -> None:
 
 
 def test_importing_rxchain_loads_nothing_that_a_plain_chain_does_not_need() -> None:
-    later = {f"rxchain.{name}" for name in ("graph", "manager", "policies", "queues", "schedulers", "streams", "timing")}
+    later = {
+        f"rxchain.{name}" for name in ("graph", "manager", "policies", "queues", "schedulers", "streams", "timing")
+    }
     assert loaded_by("from rxchain import Chain, ChainNode, node, operators") & later == set()
 
 

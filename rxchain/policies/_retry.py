@@ -326,7 +326,9 @@ def _again_later(
 def _again_at_once(retry: Retry, fn: Callable[[Any], Any], node: str) -> Callable[[Any, Exception], Any]:
     """The attempts after the first, where there is nothing to wait for and nobody to give way to."""
     most = retry.attempts if isinstance(retry.attempts, int) else None
-    verdict = retry._verdict
+    verdict, on = retry._verdict, retry.on
+    # Where only types and numbers count, and nothing has to be asked, there is no need for all the questions.
+    types = on if isinstance(on, (type, tuple)) and not (retry.hint or retry.total or retry.budget) else ()
 
     def recover(item: Any, error: Exception) -> Any:
         first = time.monotonic()
@@ -334,9 +336,16 @@ def _again_at_once(retry: Retry, fn: Callable[[Any], Any], node: str) -> Callabl
         attempt = 1
         try:
             while True:
-                wait = verdict(attempt, 0.0, error, first, None, False)
-                if wait and not isinstance(wait, str):  # a breaker, further in
-                    wait = f"another one is refused for {wait:.3g} s, and a plain function does not wait"
+                wait: float | str = 0.0
+                if not (
+                    most is not None
+                    and attempt < most
+                    and isinstance(error, types)
+                    and not isinstance(error, CircuitOpen)
+                ):
+                    wait = verdict(attempt, 0.0, error, first, None, False)
+                    if wait and not isinstance(wait, str):  # a breaker, further in
+                        wait = f"another one is refused for {wait:.3g} s, and a plain function does not wait"
                 if isinstance(wait, str):
                     _give_up(failed, attempt, most, wait)
                     raise error

@@ -94,7 +94,7 @@ class no_leaks:  # noqa: N801 (used as a word, like contextlib's)
             task.cancel()
         until = time.monotonic() + self._grace
         while (threads := self._unended(loop)) and time.monotonic() < until:
-            threads[0].join(0.01)
+            wait_a_moment(threads[0])
         self._raise(left, threads)
 
     async def __aenter__(self) -> "no_leaks":
@@ -122,7 +122,7 @@ class no_leaks:  # noqa: N801 (used as a word, like contextlib's)
         until = time.monotonic() + self._grace
         while (threads := self._unended(loop)) and time.monotonic() < until:
             await asyncio.sleep(0)  # its end may need the loop
-            threads[0].join(0.01)
+            wait_a_moment(threads[0])
         self._raise(left, threads)
 
     def _unstarted(self) -> "set[CoroutineType[Any, Any, Any]]":
@@ -186,6 +186,14 @@ _lock = threading.Lock()
 _blocks = 0
 _runners: Any = sys.modules["asyncio.runners"]
 _warnings: Any = warnings
+
+
+def wait_a_moment(thread: threading.Thread) -> None:
+    """Wait for a thread to end, not for long; one that somebody is just starting cannot be joined yet."""
+    try:
+        thread.join(0.01)
+    except RuntimeError:
+        time.sleep(0.001)
 
 
 def _watch(check: no_leaks) -> None:

@@ -1,5 +1,6 @@
 """A folder with a module of chains in it, and the command line as a process of its own."""
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,8 +112,12 @@ def start(folder: Path) -> Iterator[Start]:
     started: list[Process] = []
 
     def run(*arguments: str, **how: Any) -> Process:
-
-        process = Process([*COMMAND, *arguments], cwd=folder, **how)
+        # Where Ctrl-C is ignored, as behind a shell's `&`, a process that is started would ignore it, too.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = Process([*COMMAND, *arguments], cwd=folder, **how)
+        finally:
+            signal.signal(signal.SIGINT, before)
         started.append(process)
         return process
 

@@ -12,7 +12,7 @@ import pytest
 from rxchain import Chain
 from rxchain import operators as ops
 from rxchain.testing import Leak, no_leaks, run
-from rxchain.testing._leaks import FULL
+from rxchain.testing._leaks import FULL, wait_a_moment
 
 
 async def double(n: int) -> int:
@@ -247,6 +247,14 @@ def test_inside_a_coroutine_the_sync_form_sees_its_loop() -> None:
 
     with pytest.raises(Leak, match="background"):
         run(main())
+
+
+def test_a_thread_that_is_just_being_started_is_waited_for() -> None:
+    thread = threading.Thread(target=lambda: None)
+    wait_a_moment(thread)
+    thread.start()
+    wait_a_moment(thread)
+    thread.join()
 
 
 def test_checks_nest() -> None:
